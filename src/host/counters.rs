@@ -1,0 +1,8 @@
+//! Counters.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Counters of a phase.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Counters {}

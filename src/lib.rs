@@ -1,0 +1,12 @@
+//! sealbench: a benchmark harness for Filecoin sealing.
+//!
+//! One chain answers how fast a machine seals and why: spec -> trials -> worker (a pinned process) -> record -> results store.
+//! `docs/design.md` tells the way through the house.
+
+pub mod error;
+pub mod home;
+pub mod host;
+pub mod measure;
+pub mod phase;
+pub mod sector;
+pub mod trial;

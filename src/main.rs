@@ -1,0 +1,3 @@
+//! The sealbench command.
+
+fn main() {}

@@ -1,0 +1,5 @@
+//! From a spec to a finished record.
+
+pub mod record;
+pub mod spec;
+pub mod status;

@@ -1,0 +1,283 @@
+//! The record: one JSON document per run. `docs/record.schema.json` is generated from these types and their comments.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::host::{BuildInfo, Counters, HostInfo};
+use crate::phase::{Engine, Phase};
+use crate::sector::Seed;
+use crate::trial::spec::Spec;
+
+/// The value of [`Record::schema`].
+pub const SCHEMA: &str = "sealbench/record/1";
+
+/// What one run measured, on what, and whether its output is right.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Record {
+    /// Always "sealbench/record/1".
+    pub schema: String,
+    /// The run's id: its start time and a random part; names the run in the store.
+    pub id: String,
+    /// Start of the run, RFC 3339, UTC.
+    pub started_at: String,
+    /// How the run ended.
+    pub state: RunState,
+    /// The machine, captured at start.
+    pub host: HostInfo,
+    /// The binary that measured.
+    pub build: BuildInfo,
+    /// The run as asked for and as resolved.
+    pub spec: SpecRecord,
+    /// The seed, hexadecimal. A run on a benchy directory has no seed; its identity is in `spec.resolved`.
+    pub seed: Option<Seed>,
+    /// What measuring itself costs here.
+    pub timer: Timer,
+    /// One entry per phase, engine, instance and repeat that ran. A phase that did not run is absent.
+    pub phases: Vec<PhaseRecord>,
+    /// Statistics per phase and engine over the repeats.
+    pub summary: Vec<Summary>,
+    /// Whether the figures may be reported, and what speaks against it.
+    pub validity: Validity,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RunState {
+    /// Every phase ran.
+    Complete,
+    /// A signal stopped it; the phases that were whole are recorded.
+    Interrupted,
+    /// A phase failed; `validity.findings` says which and why.
+    Failed,
+}
+
+/// The run as the user asked for it and as it was resolved.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct SpecRecord {
+    /// The command line, word by word.
+    pub given: Vec<String>,
+    /// Every setting with its effective value.
+    pub resolved: Spec,
+    /// Settings of the linked crates in force: each FIL_PROOFS_*, RAYON_NUM_THREADS, EC_GPU_NUM_THREADS.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// The cost and precision of the measuring clock, measured at start.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct Timer {
+    /// Smallest step the monotonic clock showed, nanoseconds.
+    pub precision_ns: f64,
+    /// One reading of the monotonic clock, nanoseconds (median).
+    pub read_ns: f64,
+    /// Opening and closing one span (wall and CPU time), nanoseconds (median).
+    pub span_ns: f64,
+}
+
+/// Where a figure comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Origin {
+    /// Measured in this run.
+    Measured,
+    /// Extrapolated or modelled.
+    Estimated,
+    /// Read from another tool's log.
+    Imported,
+}
+
+/// One phase of one sector, executed once.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+pub struct PhaseRecord {
+    /// p1, p2, c1 or p4.
+    pub phase: Phase,
+    /// Which engine ran it.
+    pub engine: Engine,
+    /// The engine's variant, e.g. "single-core SDR": what a reader must know before comparing.
+    pub variant: Option<String>,
+    /// Kernel per primitive, e.g. {"sha256": "sha2raw intrinsics"}.
+    pub kernel: BTreeMap<String, String>,
+    /// Which of the instances side by side, from 0.
+    pub instance: u32,
+    /// Which repetition, from 0.
+    pub repeat: u32,
+    /// Cores that the phase was pinned to.
+    pub cores: Vec<usize>,
+    /// Cores on which its threads were seen running, sampled.
+    pub cores_seen: Vec<usize>,
+    /// Worker threads each pool was given.
+    pub threads: u32,
+    /// Most threads that existed at once, sampled.
+    pub threads_peak: u32,
+    /// Most threads that were runnable at once, sampled.
+    pub runnable_peak: u32,
+    /// What backed the memory of the phase: "1GiB", "2MiB", "thp" or "4KiB".
+    pub pages: String,
+    /// Sectors processed together.
+    pub sectors: u32,
+    /// Start of the timed part, RFC 3339, UTC.
+    pub started_at: String,
+    /// Wall time of the phase proper, seconds; reading Groth16 parameters is never inside.
+    pub wall_s: f64,
+    /// CPU time of the whole process during `wall_s`, seconds.
+    pub cpu_s: f64,
+    /// Where the time went.
+    pub spans: Vec<Span>,
+    /// Peak resident memory of the worker (VmHWM), bytes.
+    pub max_rss_bytes: u64,
+    /// Memory estimated before the phase started, bytes.
+    pub estimated_rss_bytes: Option<u64>,
+    /// Bytes read from storage during the phase (read_bytes of /proc/self/io).
+    pub read_bytes: u64,
+    /// Bytes written towards storage during the phase (write_bytes of /proc/self/io).
+    pub written_bytes: u64,
+    /// Counters of the phase: faults, switches, migrations, steal, and hardware counters where allowed.
+    pub counters: Counters,
+    /// The amount of work done.
+    pub work: Work,
+    /// The physical bound of the dominating span on this machine, measured here.
+    pub limit: Option<Limit>,
+    /// What came out.
+    pub output: Output,
+    /// What the output was checked against.
+    pub verified: Verified,
+    /// Where the figures come from.
+    pub origin: Origin,
+}
+
+/// A part of a phase that does one kind of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Span {
+    /// p1: copy, tree_d, parents, label, write; p2: columns, tree_c, encode, tree_r_last, write; c1: load, prove, check; p4: params (outside
+    /// wall_s), synthesize, ntt, msm, assemble.
+    pub name: String,
+    /// Wall time, seconds, summed over the parts.
+    pub wall_s: f64,
+    /// CPU time of the process, seconds, summed over the parts.
+    pub cpu_s: f64,
+    /// Wall time of each part where the span repeats (layers, sub-trees, batches), seconds, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parts: Vec<f64>,
+    /// Anything a reader must know, e.g. "cold" for parameters that were not in the page cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Bytes this span read, where it was measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+}
+
+/// An amount of work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Work {
+    /// "node" (layers x nodes x sectors), "column", "challenge" or "constraint".
+    pub unit: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// A physical bound and how near the measurement came to it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Limit {
+    /// Which bound, e.g. "sha256 chain".
+    pub name: String,
+    /// The span it bounds.
+    pub span: String,
+    /// The time that bound allows, seconds.
+    pub seconds: f64,
+    /// The span's wall time / `seconds`; 1 is the limit.
+    pub ratio: f64,
+}
+
+/// Results of a phase, hexadecimal where they are bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Output {
+    /// Commitment of the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comm_d: Option<String>,
+    /// Root of tree_c.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comm_c: Option<String>,
+    /// Root of tree_r_last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comm_r_last: Option<String>,
+    /// Commitment of the replica: Poseidon(comm_c, comm_r_last).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comm_r: Option<String>,
+    /// Length of the proof, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof_bytes: Option<u64>,
+    /// p1: BLAKE3 of the layer files in order, hashed outside wall_s; c1 and p4: BLAKE3 of the output file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+}
+
+/// What a phase's output was checked against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verified {
+    /// "reference" (the reference engine's output for the same shape and seed), "verifier" (the crates' own verification) or "none".
+    pub against: String,
+    /// The verdict; null where nothing was checked.
+    pub ok: Option<bool>,
+}
+
+/// Statistics of a phase and engine over its repeats, seconds of wall time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Summary {
+    /// The phase.
+    pub phase: Phase,
+    /// The engine.
+    pub engine: Engine,
+    /// Number of samples.
+    pub n: u32,
+    /// Median.
+    pub median: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// Median absolute deviation; null for one sample.
+    pub mad: Option<f64>,
+    /// Coefficient of variation (standard deviation / mean); null for one sample.
+    pub cv: Option<f64>,
+}
+
+/// Whether a run's figures may be reported.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Validity {
+    /// True only if every run rule held.
+    pub reportable: bool,
+    /// What was found.
+    pub findings: Vec<Finding>,
+}
+
+/// Something a reader of the figures must know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Finding {
+    /// A stable code, e.g. "counters-unavailable".
+    pub code: String,
+    /// How much it matters.
+    pub severity: Severity,
+    /// One sentence: what, where, what to do.
+    pub text: String,
+}
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// The figures may be off.
+    Warning,
+    /// The figures must not be used.
+    Error,
+}
+
+impl Finding {
+    /// A finding with its code, severity and sentence.
+    pub fn new(code: &str, severity: Severity, text: impl Into<String>) -> Finding {
+        Finding { code: code.to_string(), severity, text: text.into() }
+    }
+}

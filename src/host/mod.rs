@@ -2,6 +2,7 @@
 
 mod counters;
 mod disclosure;
+pub mod sys;
 
 pub use counters::Counters;
 pub use disclosure::{BuildInfo, HostInfo};

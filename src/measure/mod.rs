@@ -1,1 +1,7 @@
-//! Placeholder.
+//! Measuring: clocks, spans, samples of the process, statistics. Nothing here prints.
+
+pub mod clock;
+pub mod eta;
+pub mod sampler;
+pub mod stats;
+pub mod timeline;

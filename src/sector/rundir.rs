@@ -127,6 +127,12 @@ impl RunDir {
         self.set(engine, repeat).is_some_and(|set| set.phases.contains_key(&phase))
     }
 
+    /// The lowest repeat from which on no set of this engine holds any of these phases.
+    pub fn free_repeat(&self, phases: &[Phase], engine: Engine) -> u32 {
+        let taken = |set: &&Set| set.engine == Some(engine) && phases.iter().any(|phase| set.phases.contains_key(phase));
+        self.manifest.sets.values().filter(taken).map(|set| set.repeat + 1).max().unwrap_or(0)
+    }
+
     /// The set whose outputs of `phase` a later phase of (engine, repeat) reads: its own, else one of the same engine, else any.
     fn source(&self, phase: Phase, engine: Engine, repeat: u32) -> Option<&Set> {
         let has = |set: &&Set| set.phases.contains_key(&phase);
@@ -213,6 +219,16 @@ impl RunDir {
     /// Removes the scratch directory of a phase that did not become whole.
     pub fn discard(&self, phase: Phase, engine: Engine, repeat: u32) -> anyhow::Result<()> {
         remove_dir(&self.path.join(set_name(engine, repeat)).join(work_name(phase)))
+    }
+
+    /// What was measured when a phase became whole.
+    pub fn whole_record(&self, phase: Phase, engine: Engine, repeat: u32) -> Option<PhaseRecord> {
+        self.set(engine, repeat)?.phases.get(&phase)?.record.clone()
+    }
+
+    /// Removes the files of a set that are not needed any more; its records stay.
+    pub fn remove_set_files(&mut self, engine: Engine, repeat: u32) -> anyhow::Result<()> {
+        remove_dir(&self.path.join(set_name(engine, repeat)))
     }
 
     /// Removes the sector's data and every set: the manifest, the log and the status stay.

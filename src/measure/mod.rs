@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod eta;
+pub mod limit;
 pub mod probe;
 pub mod sampler;
 pub mod stats;

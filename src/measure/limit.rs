@@ -3,7 +3,10 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use sealbench_kernels::cpu::Features;
 use sealbench_kernels::sha256::{Backend, INITIAL_STATE, Schedule, rounds_chain};
+
+use crate::measure::stats::median;
 
 /// SHA-256 blocks of a label that wait for the label before it (PoRep API 1.1 and later).
 ///
@@ -38,8 +41,12 @@ pub fn sha256_chain_block_s(backend: Backend) -> f64 {
     let blocks = ((SAMPLE.as_secs_f64() / fastest_s) as u64).max(1);
     let mut samples = [0.0; SAMPLES];
     samples.fill_with(|| block_s(blocks));
-    samples.sort_by(f64::total_cmp);
-    samples[SAMPLES / 2]
+    median(&samples).expect("there are samples")
+}
+
+/// The fastest SHA-256 of this CPU.
+pub fn best_backend() -> Backend {
+    Backend::supported(&Features::detect()).last().expect("the portable backend always runs")
 }
 
 /// The least seconds in which one core can make `labels` labels one after the other, given [`sha256_chain_block_s`].
@@ -50,7 +57,6 @@ pub fn label_chain(labels: u64, block_s: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sealbench_kernels::cpu::Features;
 
     #[test]
     fn a_label_is_20_blocks_of_which_19_are_dependent() {

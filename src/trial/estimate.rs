@@ -2,6 +2,7 @@
 
 use bytesize::ByteSize;
 
+use crate::params::estimate::Estimate;
 use crate::phase::Phase;
 use crate::sector::Shape;
 use crate::trial::spec::{ParamsMode, Spec};
@@ -28,9 +29,9 @@ pub struct ProvingMemory {
 impl ProvingMemory {
     /// For K partitions of this shape at a time.
     pub fn new(shape: &Shape, mode: ParamsMode, at_once: u32) -> ProvingMemory {
-        let circuit = crate::params::estimate(shape);
-        let domain = 1u64 << circuit.domain_log2;
-        let points = circuit.params_bytes / 96;
+        let circuit = Estimate::of(shape);
+        let domain = u64::from(circuit.structure.h) + 1;
+        let points = circuit.points();
         let mapped = mode == ParamsMode::Mapped;
         ProvingMemory {
             params: circuit.params_bytes,

@@ -52,8 +52,8 @@ pub enum Task {
     Params {
         /// The directory of parameters.
         into: PathBuf,
-        /// Replace a file that is there but damaged.
-        replace_damaged: bool,
+        /// Replace files that are there, unless they are the network's.
+        replace: bool,
     },
 }
 

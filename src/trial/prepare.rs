@@ -8,15 +8,16 @@ use anyhow::Context;
 
 use crate::error::Stop;
 use crate::host::sys;
-use crate::params::{self, Status};
-use crate::report::units;
+use crate::params::install::announcement;
+use crate::params::search::{self, SearchPath, examine};
 use crate::sector::disk::{digest, remove_dir, write_by_rename};
 use crate::trial::estimate::show;
 use crate::trial::job::{Task, Trial};
-use crate::trial::launch;
+use crate::trial::launch::{self, Listener};
 use crate::trial::session::Session;
 use crate::trial::signals::Signals;
 use crate::trial::spec::Spec;
+use crate::trial::status::Progress;
 
 /// A trial that prepares, with the run's cores and threads.
 fn trial(task: Task, spec: &Spec, settings: &BTreeMap<String, String>) -> Trial {
@@ -32,34 +33,46 @@ fn trial(task: Task, spec: &Spec, settings: &BTreeMap<String, String>) -> Trial 
 }
 
 /// The parameter file that p4 will use; generates development parameters where there are none, after saying what that takes.
+///
+/// What is there but damaged or of unknown origin is never replaced unasked.
 pub fn parameters(
     spec: &Spec,
     settings: &BTreeMap<String, String>,
-    home: &Path,
     signals: &Signals,
     session: &mut Session,
 ) -> anyhow::Result<PathBuf> {
-    let search = params::SearchPath::from_env(home);
-    let located = params::locate(&spec.shape, &search)?;
-    if let Some(usable) = located.usable() {
-        return Ok(usable.to_path_buf());
+    let search = SearchPath::from_env()?;
+    if let Some(usable) = locate(spec, &search, session) {
+        return Ok(usable);
     }
-    if let Some(damaged) = located.damaged() {
-        return Err(Stop::Refused.error(damaged));
-    }
-    if spec.shape.sector_size.is_production() {
+    let into = search.generate_into();
+    let found = examine(&into, &spec.shape, &search.digests, &mut |_, _, _| ());
+    let size = spec.shape.sector_size;
+    if !found.is_empty() {
         return Err(Stop::Refused.error(format!(
-            "p4 of {} needs the network's parameters, {}, and they are in none of {}: fetch them there (sealbench params status \
-             --sector-size {} lists the files)",
+            "the Groth16 parameters of {} in {} cannot be used ({found}): replace them with sealbench params generate --replace \
+             --sector-size {size}, or remove them",
             spec.shape,
-            located.name(),
-            search.display(),
-            spec.shape.sector_size
+            into.display()
         )));
     }
-    generate(spec, settings, &search.home_params(), signals, session)?;
-    let located = params::locate(&spec.shape, &search)?;
-    located.usable().map(Path::to_path_buf).with_context(|| format!("the generated {} is not usable", located.name()))
+    if size.is_production() {
+        return Err(Stop::Refused.error(format!(
+            "p4 of {} needs the network's Groth16 parameters, which are nowhere: sealbench params status --sector-size {size} lists the \
+             files and the places",
+            spec.shape
+        )));
+    }
+    generate(spec, settings, &into, false, signals, session)?;
+    locate(spec, &search, session).with_context(|| format!("the parameters generated into {} are not usable", into.display()))
+}
+
+fn locate(spec: &Spec, search: &SearchPath, session: &mut Session) -> Option<PathBuf> {
+    let mut hashing = |file: &str, done: u64, total: u64| {
+        session.progress(Progress { span: format!("checking {file}"), done, total, unit: "byte".into() });
+    };
+    let located = search::locate(&spec.shape, search, &mut hashing);
+    located.usable().map(|candidate| candidate.params.path.clone())
 }
 
 /// Generates development parameters in a worker.
@@ -67,22 +80,16 @@ pub fn generate(
     spec: &Spec,
     settings: &BTreeMap<String, String>,
     into: &Path,
+    replace: bool,
     signals: &Signals,
     session: &mut Session,
 ) -> anyhow::Result<()> {
-    let estimate = params::estimate(&spec.shape);
-    let seconds = estimate.generate_core_seconds / f64::from(spec.threads.max(1));
-    session.say(&format!(
-        "no Groth16 parameters for {}: generating development parameters (random, for this machine only), {} into {}, about {}",
-        spec.shape,
-        show(estimate.params_bytes),
-        into.display(),
-        units::duration(seconds)
-    ));
+    session.say(&announcement(&spec.shape, into, spec.threads as usize));
     fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     session.begin("parameters".into());
-    let task = Task::Params { into: into.to_path_buf(), replace_damaged: false };
-    launch::run(&trial(task, spec, settings), &BTreeMap::new(), into, signals, session)?;
+    let into = std::path::absolute(into)?;
+    let task = Task::Params { into: into.clone(), replace };
+    launch::run(&trial(task, spec, settings), &BTreeMap::new(), &into, signals, session)?;
     session.end(0, "generated");
     Ok(())
 }

@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
         let params = if spec.phases.contains(&Phase::P4) {
             let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);
             self.session.say(&memory.line(spec.p4_partitions_at_once));
-            Some(prepare::parameters(&spec, &settings, self.home, &self.signals, &mut self.session)?)
+            Some(prepare::parameters(&spec, &settings, &self.signals, &mut self.session)?)
         } else {
             None
         };

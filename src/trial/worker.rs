@@ -90,7 +90,7 @@ fn work(trial: &Trial, shared: &Shared) -> anyhow::Result<Report> {
             measured(trial, shared, outcome, block_s).map(|measured| Report::Done(Box::new(measured)))
         }
         Task::Parents => prepare_parents(trial),
-        Task::Params { into, replace_damaged } => prepare_params(trial, shared, into, *replace_damaged),
+        Task::Params { into, replace } => prepare_params(trial, shared, into, *replace),
     }
 }
 
@@ -102,7 +102,8 @@ fn prepare_parents(trial: &Trial) -> anyhow::Result<Report> {
 
 #[cfg(feature = "reference")]
 fn prepare_params(trial: &Trial, shared: &Shared, into: &std::path::Path, replace: bool) -> anyhow::Result<Report> {
-    crate::params::generate(&trial.shape, into, replace, &mut |stage, done, total| shared.report_progress(stage, done, total))?;
+    let order = crate::params::install::Order { shape: trial.shape, into, replace, free: sys::free_bytes(into).ok() };
+    crate::params::generate::generate(&order, &mut |stage, done, total| shared.report_progress(stage, done, total))?;
     Ok(Report::Prepared)
 }
 

@@ -9,4 +9,5 @@ pub mod host;
 pub mod measure;
 pub mod phase;
 pub mod sector;
+pub mod store;
 pub mod trial;

@@ -8,6 +8,7 @@ pub mod home;
 pub mod host;
 pub mod measure;
 pub mod phase;
+pub mod report;
 pub mod sector;
 pub mod store;
 pub mod trial;

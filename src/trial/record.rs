@@ -17,6 +17,7 @@ pub const SCHEMA: &str = "sealbench/record/1";
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Always "sealbench/record/1".
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
     /// The run's id: its start time and a random part; names the run in the store.
     pub id: String,
@@ -54,6 +55,17 @@ pub enum RunState {
     Failed,
 }
 
+impl RunState {
+    /// The name used in records and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            RunState::Complete => "complete",
+            RunState::Interrupted => "interrupted",
+            RunState::Failed => "failed",
+        }
+    }
+}
+
 /// The run as the user asked for it and as it was resolved.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SpecRecord {
@@ -86,6 +98,17 @@ pub enum Origin {
     Estimated,
     /// Read from another tool's log.
     Imported,
+}
+
+impl Origin {
+    /// The name used in records and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Origin::Measured => "measured",
+            Origin::Estimated => "estimated",
+            Origin::Imported => "imported",
+        }
+    }
 }
 
 /// One phase of one sector, executed once.

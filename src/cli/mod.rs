@@ -34,7 +34,7 @@ pub fn run(parse: fn() -> Cli) -> anyhow::Result<()> {
     cpu::require_compiled_features()?;
     match parse().command {
         Command::Run(args) => run::run(args),
-        Command::Params(args) => params::run(args),
+        Command::Params(args) => params::run(args, &|job| crate::trial::prepare::generate_for(job)),
         Command::Results(args) => results::run(args),
         Command::Host(args) => host::run(args),
         Command::Worker => worker::main(),

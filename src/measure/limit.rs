@@ -46,7 +46,7 @@ pub fn sha256_chain_block_s(backend: Backend) -> f64 {
 
 /// The fastest SHA-256 of this CPU.
 pub fn best_backend() -> Backend {
-    Backend::supported(&Features::detect()).last().expect("the portable backend always runs")
+    Backend::supported(&Features::detect()).next().expect("the portable backend always runs")
 }
 
 /// The least seconds in which one core can make `labels` labels one after the other, given [`sha256_chain_block_s`].

@@ -286,7 +286,7 @@ impl Store {
         Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate).map_err(|e| self.explain(e))
     }
 
-    fn sql<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> anyhow::Result<T> {
+    pub(super) fn sql<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> anyhow::Result<T> {
         work(&self.db).map_err(|e| self.explain(e))
     }
 

@@ -2,6 +2,7 @@
 
 pub mod bundle;
 mod db;
+mod reference;
 mod outfile;
 
 pub use db::{RunRow, RunStart, Store};

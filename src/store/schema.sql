@@ -28,3 +28,15 @@ CREATE TRIGGER records_no_replace BEFORE INSERT ON records WHEN EXISTS (SELECT 1
 BEGIN SELECT RAISE(ABORT, 'the store is append-only: this run already has a record'); END;
 CREATE TRIGGER records_no_update BEFORE UPDATE ON records BEGIN SELECT RAISE(ABORT, 'the store is append-only'); END;
 CREATE TRIGGER records_no_delete BEFORE DELETE ON records BEGIN SELECT RAISE(ABORT, 'the store is append-only'); END;
+
+-- What the reference engine made of a sector, so that later runs of any engine are verified against it.
+CREATE TABLE reference_outputs (
+    sector TEXT NOT NULL,         -- hash of size, layers and ids
+    phase  TEXT NOT NULL,
+    output TEXT NOT NULL,         -- JSON, as in the record
+    PRIMARY KEY (sector, phase)
+) STRICT;
+CREATE TRIGGER reference_outputs_no_update BEFORE UPDATE ON reference_outputs
+BEGIN SELECT RAISE(ABORT, 'the store is append-only'); END;
+CREATE TRIGGER reference_outputs_no_delete BEFORE DELETE ON reference_outputs
+BEGIN SELECT RAISE(ABORT, 'the store is append-only'); END;

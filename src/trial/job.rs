@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Counters;
+use crate::params::install::Generated;
 use crate::phase::{Engine, Phase};
 use crate::sector::{Identity, Shape};
 use crate::trial::record::{Finding, Limit, Output, Span, Verified, Work};
@@ -75,8 +76,10 @@ pub struct Proving {
 pub enum Report {
     /// The phase ran.
     Done(Box<Measured>),
-    /// Preparation (parents, parameters) is done.
+    /// The parent cache is made.
     Prepared,
+    /// The parameters are in place.
+    Generated(Generated),
     /// It failed.
     Failed {
         /// One sentence with its causes.

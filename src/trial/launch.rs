@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 
 use crate::error::Stop;
+use crate::params::install::Generated;
 use crate::trial::job::{Measured, Message, Report, Trial};
 use crate::trial::signals::Signals;
 use crate::trial::status::Progress;
@@ -36,13 +37,24 @@ pub trait Listener {
     fn line(&mut self, line: &str);
 }
 
+/// What a worker did.
+#[derive(Debug)]
+pub enum Done {
+    /// A phase.
+    Measured(Box<Measured>),
+    /// The parent cache.
+    Prepared,
+    /// Parameters.
+    Generated(Generated),
+}
+
 enum Event {
     Line(String),
     Report(String),
     Closed,
 }
 
-/// Runs a trial in a worker whose current directory is `cwd`, and returns what it measured (`None` for preparations).
+/// Runs a trial in a worker whose current directory is `cwd`, and returns what it did.
 ///
 /// The worker is in a process group of its own, so a terminal's Ctrl-C reaches the launcher alone, and it is tethered: it ends when this
 /// process does, however that happens.
@@ -52,7 +64,7 @@ pub fn run(
     cwd: &Path,
     signals: &Signals,
     listener: &mut dyn Listener,
-) -> anyhow::Result<Option<Measured>> {
+) -> anyhow::Result<Done> {
     let mut child = spawn(trial, places, cwd)?;
     listener.started(child.id());
     let (events, received) = mpsc::channel();
@@ -137,11 +149,12 @@ fn pass_on_stop(signals: &Signals, asked: usize, child: &mut Child, stdin: &mut 
     stops
 }
 
-fn judge(report: Option<String>, status: ExitStatus, signals: &Signals) -> anyhow::Result<Option<Measured>> {
+fn judge(report: Option<String>, status: ExitStatus, signals: &Signals) -> anyhow::Result<Done> {
     let parsed = report.as_deref().map(serde_json::from_str::<Report>);
     match parsed {
-        Some(Ok(Report::Done(measured))) => Ok(Some(*measured)),
-        Some(Ok(Report::Prepared)) => Ok(None),
+        Some(Ok(Report::Done(measured))) => Ok(Done::Measured(measured)),
+        Some(Ok(Report::Prepared)) => Ok(Done::Prepared),
+        Some(Ok(Report::Generated(generated))) => Ok(Done::Generated(generated)),
         Some(Ok(Report::Interrupted)) => Err(interrupted()),
         Some(Ok(Report::Failed { message, code })) => Err(match code {
             2 => Stop::Usage.error(message),

@@ -13,4 +13,5 @@ pub mod signals;
 pub mod spec;
 pub mod status;
 pub mod verify;
+pub mod voice;
 pub mod worker;

@@ -55,7 +55,7 @@ impl Shared {
             }
         }
         let code = match &report {
-            Report::Done(_) | Report::Prepared => 0,
+            Report::Done(_) | Report::Prepared | Report::Generated(_) => 0,
             Report::Failed { code, .. } => i32::from(*code),
             Report::Interrupted => 130,
         };

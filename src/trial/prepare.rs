@@ -7,28 +7,37 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::error::Stop;
-use crate::host::sys;
-use crate::params::install::announcement;
+use crate::cli::params::GenerateJob;
+use crate::host::{cores, sys};
+use crate::params::install::{Generated, announcement};
 use crate::params::search::{self, SearchPath, examine};
 use crate::sector::disk::{digest, remove_dir, write_by_rename};
+use crate::phase::settings;
 use crate::trial::estimate::show;
 use crate::trial::job::{Task, Trial};
-use crate::trial::launch::{self, Listener};
-use crate::trial::session::Session;
+use crate::sector::{Identity, Seed, Shape};
+use crate::trial::launch::{self, Done, Listener};
 use crate::trial::signals::Signals;
 use crate::trial::spec::Spec;
 use crate::trial::status::Progress;
+use crate::trial::voice::Voice;
 
-/// A trial that prepares, with the run's cores and threads.
-fn trial(task: Task, spec: &Spec, settings: &BTreeMap<String, String>) -> Trial {
-    Trial {
-        task,
-        shape: spec.shape,
-        identity: spec.identity.clone(),
-        cores: spec.cores.clone(),
-        threads: spec.threads,
-        settings: settings.clone(),
-        tethered: true,
+/// What a worker that prepares is started with.
+pub struct Setup<'a> {
+    /// Cores that it is pinned to.
+    pub cores: &'a [usize],
+    /// Threads per pool.
+    pub threads: u32,
+    /// Settings of the linked crates.
+    pub settings: &'a BTreeMap<String, String>,
+    /// The caller's signals.
+    pub signals: &'a Signals,
+}
+
+impl Setup<'_> {
+    fn trial(&self, task: Task, shape: Shape, identity: Identity) -> Trial {
+        let (cores, settings) = (self.cores.to_vec(), self.settings.clone());
+        Trial { task, shape, identity, cores, threads: self.threads, settings, tethered: true }
     }
 }
 
@@ -37,15 +46,15 @@ fn trial(task: Task, spec: &Spec, settings: &BTreeMap<String, String>) -> Trial 
 /// What is there but damaged or of unknown origin is never replaced unasked.
 pub fn parameters(
     spec: &Spec,
-    settings: &BTreeMap<String, String>,
-    signals: &Signals,
-    session: &mut Session,
+    setup: &Setup<'_>,
+    home: &Path,
+    voice: &mut Voice,
 ) -> anyhow::Result<PathBuf> {
     let search = SearchPath::from_env()?;
-    if let Some(usable) = locate(spec, &search, session) {
+    if let Some(usable) = locate(spec, &search, voice) {
         return Ok(usable);
     }
-    let into = search.generate_into();
+    let into = search::params_dir(home);
     let found = examine(&into, &spec.shape, &search.digests, &mut |_, _, _| ());
     let size = spec.shape.sector_size;
     if !found.is_empty() {
@@ -63,35 +72,50 @@ pub fn parameters(
             spec.shape
         )));
     }
-    generate(spec, settings, &into, false, signals, session)?;
-    locate(spec, &search, session).with_context(|| format!("the parameters generated into {} are not usable", into.display()))
+    generate(spec.shape, &into, false, setup, voice)?;
+    locate(spec, &search, voice).with_context(|| format!("the parameters generated into {} are not usable", into.display()))
 }
 
-fn locate(spec: &Spec, search: &SearchPath, session: &mut Session) -> Option<PathBuf> {
+fn locate(spec: &Spec, search: &SearchPath, voice: &mut Voice) -> Option<PathBuf> {
     let mut hashing = |file: &str, done: u64, total: u64| {
-        session.progress(Progress { span: format!("checking {file}"), done, total, unit: "byte".into() });
+        voice.progress(Progress { span: format!("checking {file}"), done, total, unit: "byte".into() });
     };
     let located = search::locate(&spec.shape, search, &mut hashing);
     located.usable().map(|candidate| candidate.params.path.clone())
 }
 
-/// Generates development parameters in a worker.
+/// Generates development parameters in a pinned worker.
 pub fn generate(
-    spec: &Spec,
-    settings: &BTreeMap<String, String>,
+    shape: Shape,
     into: &Path,
     replace: bool,
-    signals: &Signals,
-    session: &mut Session,
-) -> anyhow::Result<()> {
-    session.say(&announcement(&spec.shape, into, spec.threads as usize));
+    setup: &Setup<'_>,
+    voice: &mut Voice,
+) -> anyhow::Result<Generated> {
+    voice.say(&announcement(&shape, into, setup.threads as usize));
     fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
-    session.begin("parameters".into());
     let into = std::path::absolute(into)?;
     let task = Task::Params { into: into.clone(), replace };
-    launch::run(&trial(task, spec, settings), &BTreeMap::new(), &into, signals, session)?;
-    session.end(0, "generated");
-    Ok(())
+    let trial = setup.trial(task, shape, Identity::from_seed(&Seed::default()));
+    voice.begin("parameters");
+    let done = launch::run(&trial, &BTreeMap::new(), &into, setup.signals, voice)?;
+    voice.end("in place");
+    match done {
+        Done::Generated(generated) => Ok(generated),
+        _ => anyhow::bail!("the worker generated nothing"),
+    }
+}
+
+/// Generates development parameters for `sealbench params generate`.
+pub fn generate_for(job: &GenerateJob) -> anyhow::Result<Generated> {
+    let requested = job.cores.as_deref().filter(|list| *list != "auto").map(cores::parse_list).transpose();
+    let requested = requested.map_err(|e| Stop::Usage.error(format!("--cores: {e}")))?;
+    let cores = cores::resolve(requested.as_deref(), &sys::allowed_cores()?)?;
+    let threads = job.threads.unwrap_or(cores.len() as u32);
+    let settings = settings::resolve(&BTreeMap::new(), threads)?;
+    let signals = Signals::install()?;
+    let setup = Setup { cores: &cores, threads, settings: &settings, signals: &signals };
+    generate(job.shape, &job.into, job.replace, &setup, &mut Voice::new(None))
 }
 
 /// Directory of a usable parent cache: generated where there is none, into a scratch directory and renamed, with its digest beside it.
@@ -99,10 +123,9 @@ pub fn generate(
 /// The reference uses any file of that name, whatever is in it; here it must match its digest, or it is made again.
 pub fn parents(
     spec: &Spec,
-    settings: &BTreeMap<String, String>,
+    setup: &Setup<'_>,
     home: &Path,
-    signals: &Signals,
-    session: &mut Session,
+    voice: &mut Voice,
 ) -> anyhow::Result<PathBuf> {
     let dir = home.join("parents");
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
@@ -113,22 +136,23 @@ pub fn parents(
         if digest(&file)? == expected.trim() {
             return Ok(dir);
         }
-        session.say(&format!("the parent cache {} does not match its digest: generating it again", file.display()));
+        voice.say(&format!("the parent cache {} does not match its digest: generating it again", file.display()));
     }
     let bytes = spec.shape.sector_size.nodes() * 56;
     check_space(&dir, bytes, "the parent cache")?;
     let scratch = dir.join(format!("scratch-{}", std::process::id()));
     remove_dir(&scratch)?;
     fs::create_dir(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    session.begin(format!("parent cache ({})", show(bytes)));
+    voice.begin(&format!("parent cache ({})", show(bytes)));
     let places = BTreeMap::from([("FIL_PROOFS_PARENT_CACHE".to_string(), scratch.display().to_string())]);
-    let made = launch::run(&trial(Task::Parents, spec, settings), &places, &scratch, signals, session).and_then(|_| {
+    let trial = setup.trial(Task::Parents, spec.shape, spec.identity.clone());
+    let made = launch::run(&trial, &places, &scratch, setup.signals, voice).and_then(|_| {
         write_by_rename(&sidecar, digest(&scratch.join(&name))?.as_bytes())?;
         fs::rename(scratch.join(&name), &file).with_context(|| format!("cannot write {}", file.display()))
     });
     remove_dir(&scratch)?;
     made?;
-    session.end(0, "generated");
+    voice.end("generated");
     Ok(dir)
 }
 

@@ -153,9 +153,9 @@ pub struct PhaseRecord {
     /// Memory estimated before the phase started, bytes.
     pub estimated_rss_bytes: Option<u64>,
     /// Bytes read from storage during the phase (read_bytes of /proc/self/io).
-    pub read_bytes: u64,
+    pub read_bytes: Option<u64>,
     /// Bytes written towards storage during the phase (write_bytes of /proc/self/io).
-    pub written_bytes: u64,
+    pub written_bytes: Option<u64>,
     /// Counters of the phase: faults, switches, migrations, steal, and hardware counters where allowed.
     pub counters: Counters,
     /// The amount of work done.

@@ -51,8 +51,6 @@ pub struct Request {
     pub json: Option<PathBuf>,
     /// Say what would run, and stop.
     pub dry_run: bool,
-    /// Enforce the run rules.
-    pub reportable: bool,
 }
 
 impl Request {
@@ -143,7 +141,6 @@ impl Request {
             p4_partitions_at_once: within("--p4-partitions-at-once", at_once, 1, shape.partitions)?,
             cores,
             params: self.params,
-            reportable: self.reportable,
         })
     }
 }

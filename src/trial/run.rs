@@ -23,7 +23,9 @@ use crate::trial::request::Request;
 use crate::trial::session::Session;
 use crate::trial::signals::Signals;
 use crate::trial::spec::Spec;
-use crate::trial::{launch, prepare, verify};
+use crate::trial::launch::{self, Done};
+use crate::trial::prepare::{self, Setup};
+use crate::trial::verify;
 
 /// What a run ended with.
 pub struct Finished {
@@ -210,15 +212,17 @@ impl<'a> Run<'a> {
     fn execute(&mut self) -> anyhow::Result<()> {
         let spec = self.plan.spec.clone();
         let settings = self.plan.settings.clone();
+        let signals = self.signals.clone();
+        let setup = Setup { cores: &spec.cores, threads: spec.threads, settings: &settings, signals: &signals };
         let params = if spec.phases.contains(&Phase::P4) {
             let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);
-            self.session.say(&memory.line(spec.p4_partitions_at_once));
-            Some(prepare::parameters(&spec, &settings, &self.signals, &mut self.session)?)
+            self.session.voice.say(&memory.line(spec.p4_partitions_at_once));
+            Some(prepare::parameters(&spec, &setup, self.home, &mut self.session.voice)?)
         } else {
             None
         };
         let parents = if spec.phases.contains(&Phase::P1) && spec.engines.contains(&Engine::Reference) {
-            Some(prepare::parents(&spec, &settings, self.home, &self.signals, &mut self.session)?)
+            Some(prepare::parents(&spec, &setup, self.home, &mut self.session.voice)?)
         } else {
             None
         };
@@ -253,7 +257,7 @@ impl<'a> Run<'a> {
         if self.signals.stops() > 0 {
             return Err(launch::interrupted());
         }
-        self.session.phase(phase, engine, self.repeat_in_run(repeat));
+        self.session.begin(phase, engine, self.repeat_in_run(repeat));
         let record = self
             .measure(phase, engine, repeat, params, parents)
             .with_context(|| format!("{phase} of {engine} #{} failed", self.repeat_in_run(repeat)));
@@ -296,11 +300,12 @@ impl<'a> Run<'a> {
             settings: self.plan.settings.clone(),
             tethered: true,
         };
-        let measured = launch::run(&trial, &places, &work, &self.signals, &mut self.session)?;
-        let measured = measured.context("the worker measured nothing")?;
+        let Done::Measured(measured) = launch::run(&trial, &places, &work, &self.signals, &mut self.session)? else {
+            anyhow::bail!("the worker measured nothing");
+        };
         let entries = self.dir.digests(phase, engine, repeat)?;
         self.findings.extend(measured.findings.iter().cloned());
-        let mut record = self.record(phase, engine, repeat, measured);
+        let mut record = self.record(phase, engine, repeat, *measured);
         record.output.digest = verify::digest(phase, &spec.shape, &entries);
         let comm_d = self.dir.manifest().data.as_ref().map(|data| data.comm_d.to_string());
         self.findings.extend(verify::check(&mut record, comm_d.as_deref(), &self.known(phase)?));
@@ -374,7 +379,7 @@ impl<'a> Run<'a> {
         }
         self.session.close();
         if self.plan.transient && state != RunState::Complete && error.is_some() {
-            self.session.say(&format!(
+            self.session.voice.say(&format!(
                 "what was whole is in {0}: continue with sealbench run --resume --run-dir {0}",
                 self.dir.path().display()
             ));

@@ -32,8 +32,6 @@ pub struct Spec {
     pub p4_partitions_at_once: u32,
     /// How p4 holds its parameters.
     pub params: ParamsMode,
-    /// Whether the run rules are enforced.
-    pub reportable: bool,
 }
 
 /// How p4 holds its Groth16 parameters.

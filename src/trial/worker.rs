@@ -103,8 +103,8 @@ fn prepare_parents(trial: &Trial) -> anyhow::Result<Report> {
 #[cfg(feature = "reference")]
 fn prepare_params(trial: &Trial, shared: &Shared, into: &std::path::Path, replace: bool) -> anyhow::Result<Report> {
     let order = crate::params::install::Order { shape: trial.shape, into, replace, free: sys::free_bytes(into).ok() };
-    crate::params::generate::generate(&order, &mut |stage, done, total| shared.report_progress(stage, done, total))?;
-    Ok(Report::Prepared)
+    let mut progress = |stage: &str, done, total| shared.report_progress(stage, done, total);
+    crate::params::generate::generate(&order, &mut progress).map(Report::Generated)
 }
 
 #[cfg(not(feature = "reference"))]

@@ -1,7 +1,7 @@
 //! c1 and p4 of the reference.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 

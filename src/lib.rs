@@ -3,10 +3,12 @@
 //! One chain answers how fast a machine seals and why: spec -> trials -> worker (a pinned process) -> record -> results store.
 //! `docs/design.md` tells the way through the house.
 
+pub mod cli;
 pub mod error;
 pub mod home;
 pub mod host;
 pub mod measure;
+pub mod params;
 pub mod phase;
 pub mod sector;
 pub mod trial;

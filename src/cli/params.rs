@@ -281,8 +281,16 @@ fn verify(search: &SearchPath) -> Result<()> {
     let digests = search.digests.recomputed();
     let mut table = table(["shape", "file", "bytes", "status", "found in"]);
     let mut bad = Vec::new();
+    let mut dirs = search.dirs.clone();
+    dirs.retain(|dir| match dir.path.read_dir() {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            bad.push(format!("{} cannot be read: {error}", dir.path.display()));
+            false
+        }
+        _ => true,
+    });
     for shape in shapes() {
-        for dir in &search.dirs {
+        for dir in &dirs {
             let candidate = with_bar(|progress| search::examine(&dir.path, &shape, &digests, progress));
             for file in candidate.files().into_iter().filter(|_| !candidate.is_empty()) {
                 let bytes = file.bytes.map_or("-".into(), |bytes| bytes.to_string());
@@ -299,14 +307,14 @@ fn verify(search: &SearchPath) -> Result<()> {
             }
         }
     }
-    if table.row_count() == 0 {
+    if table.row_count() == 0 && bad.is_empty() {
         let dirs: Vec<String> = search.dirs.iter().map(|dir| dir.path.display().to_string()).collect();
         return print(&format!("No parameter files in {}\n", dirs.join(", ")));
     }
     print(&format!("{table}\n"))?;
     match bad.is_empty() {
         true => Ok(()),
-        false => Err(Stop::Check.error(format!("parameters that cannot be used: {}", bad.join("; ")))),
+        false => Err(Stop::Check.error(format!("these parameters cannot be used: {}", bad.join("; ")))),
     }
 }
 
@@ -463,8 +471,11 @@ mod tests {
         verify(&search(&[good.path()])).unwrap();
         verify(&search(&[])).unwrap();
         std::fs::remove_file(bad.path().join(Names::of(&small()).sidecar)).unwrap();
-        let error = verify(&search(&[good.path(), bad.path()])).unwrap_err();
-        assert!(exit_code(&error) == 4 && error.to_string().contains("unknown"), "{error}");
+        let unreadable = good.path().join(Names::of(&small()).vk);
+        let error = verify(&search(&[good.path(), bad.path(), &unreadable])).unwrap_err();
+        let sentence = error.to_string();
+        assert!(exit_code(&error) == 4 && sentence.contains("unknown"), "{sentence}");
+        assert_eq!(sentence.matches("cannot be read").count(), 1, "{sentence}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ pub mod run;
 
 use clap::{Parser, Subcommand};
 
-use crate::host::cpu;
+use crate::host::{cores, cpu};
 use crate::trial::worker;
 
 /// How fast a machine seals, why, and whether the output is right.
@@ -29,12 +29,24 @@ enum Command {
     Worker,
 }
 
+/// `--cores`: a list, or all that are allowed.
+#[derive(Clone, Debug)]
+pub struct CoresArg(pub Option<Vec<usize>>);
+
+impl std::str::FromStr for CoresArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" { Ok(CoresArg(None)) } else { cores::parse_list(text).map(|list| CoresArg(Some(list))) }
+    }
+}
+
 /// Runs the command line. Before anything else, a binary built for features that this CPU lacks is refused.
 pub fn run(parse: fn() -> Cli) -> anyhow::Result<()> {
     cpu::require_compiled_features()?;
     match parse().command {
         Command::Run(args) => run::run(args),
-        Command::Params(args) => params::run(args, &|job| crate::trial::prepare::generate_for(job)),
+        Command::Params(args) => params::run(args),
         Command::Results(args) => results::run(args),
         Command::Host(args) => host::run(args),
         Command::Worker => worker::main(),

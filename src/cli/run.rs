@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::host::cores;
+use crate::cli::CoresArg;
 use crate::phase::{Engine, Phase};
 use crate::report::table::run_table;
 use crate::sector::{SectorSize, Seed};
@@ -84,18 +84,6 @@ enum EngineArg {
     Native,
     Reference,
     Both,
-}
-
-/// `--cores`: a list, or all that are allowed.
-#[derive(Clone, Debug)]
-struct CoresArg(Option<Vec<usize>>);
-
-impl std::str::FromStr for CoresArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text == "auto" { Ok(CoresArg(None)) } else { cores::parse_list(text).map(|list| CoresArg(Some(list))) }
-    }
 }
 
 /// Runs the command; the table goes to stdout.

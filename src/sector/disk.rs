@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context;
@@ -37,7 +38,9 @@ pub fn remove_file(path: &Path) -> anyhow::Result<()> {
 pub fn write_by_rename(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let what = || format!("cannot write {}", path.display());
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir).with_context(what)?;
+    // The umask decides who may read, as for any other file.
+    let permissions = fs::Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(permissions).tempfile_in(dir).with_context(what)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(what)?;
     file.persist(path).map_err(|e| e.error).with_context(what)?;
     File::open(dir).and_then(|dir| dir.sync_all()).with_context(what)

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::error::Stop;
-use crate::cli::params::GenerateJob;
 use crate::host::{cores, sys};
 use crate::params::install::{Generated, announcement};
 use crate::params::search::{self, SearchPath, examine};
@@ -106,16 +105,20 @@ pub fn generate(
     }
 }
 
-/// Generates development parameters for `sealbench params generate`.
-pub fn generate_for(job: &GenerateJob) -> anyhow::Result<Generated> {
-    let requested = job.cores.as_deref().filter(|list| *list != "auto").map(cores::parse_list).transpose();
-    let requested = requested.map_err(|e| Stop::Usage.error(format!("--cores: {e}")))?;
-    let cores = cores::resolve(requested.as_deref(), &sys::allowed_cores()?)?;
-    let threads = job.threads.unwrap_or(cores.len() as u32);
+/// Generates development parameters outside a run.
+pub fn generate_for(
+    shape: Shape,
+    into: &Path,
+    replace: bool,
+    cores: Option<&[usize]>,
+    threads: Option<u32>,
+) -> anyhow::Result<Generated> {
+    let cores = cores::resolve(cores, &sys::allowed_cores()?)?;
+    let threads = threads.unwrap_or(cores.len() as u32);
     let settings = settings::resolve(&BTreeMap::new(), threads)?;
     let signals = Signals::install()?;
     let setup = Setup { cores: &cores, threads, settings: &settings, signals: &signals };
-    generate(job.shape, &job.into, job.replace, &setup, &mut Voice::new(None))
+    generate(shape, into, replace, &setup, &mut Voice::new(None))
 }
 
 /// Directory of a usable parent cache: generated where there is none, into a scratch directory and renamed, with its digest beside it.

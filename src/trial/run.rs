@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::env;
+use std::fs::Permissions;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -72,7 +74,9 @@ struct Json {
 impl Json {
     fn open(path: &Path) -> anyhow::Result<Json> {
         let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = NamedTempFile::new_in(dir)
+        let file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(dir)
             .map_err(|e| Stop::Usage.error(format!("--json {} cannot be written: {e}", path.display())))?;
         if path.is_dir() {
             return Err(Stop::Usage.error(format!("--json {} is a directory", path.display())));

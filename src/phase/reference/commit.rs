@@ -19,9 +19,10 @@ use storage_proofs_core::merkle::MerkleTreeTrait;
 use storage_proofs_porep::stacked::{self, PublicInputs, StackedCircuit, StackedCompound, Tau};
 
 use crate::host::Counters;
+use crate::params::estimate::Estimate;
 use crate::phase::PhaseContext;
 use crate::phase::reference::precommit::pieces;
-use crate::phase::reference::{constraints, porep, store};
+use crate::phase::reference::{porep, store};
 use crate::sector::disk::write_by_rename;
 use crate::sector::files;
 use crate::trial::job::{Outcome, Proving};
@@ -73,7 +74,7 @@ pub fn c1<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow
 pub fn p4<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
     let proving = context.proving.context("p4 was started without parameters")?;
     let c1: SealCommitPhase1Output<Tree> = store::read(&context.dir.join(files::C1_OUTPUT))?;
-    let constraints = constraints::count::<Tree>(context.shape, context.identity)?;
+    let constraints = Estimate::of(context.shape).constraints;
     let source = ParameterFile::open(context, proving)?;
     let proof = context.probe.timed("synthesize", || match &source {
         ParameterFile::Mapped(params) => prove_all(context, &c1, &**params, proving.at_once),

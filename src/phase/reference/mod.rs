@@ -1,7 +1,6 @@
 //! The reference engine: rust-fil-proofs' crates, called as today's production software calls them.
 
 mod commit;
-mod constraints;
 mod parents;
 mod porep;
 mod precommit;

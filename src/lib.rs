@@ -4,6 +4,7 @@
 //! `docs/design.md` tells the way through the house.
 
 pub mod cli;
+pub mod disk;
 pub mod error;
 pub mod home;
 pub mod host;

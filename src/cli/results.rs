@@ -12,7 +12,8 @@ use crate::report::export;
 use crate::report::table::{Align, full_report, table};
 use crate::report::unfinished::{Unfinished, resume};
 use crate::report::units;
-use crate::store::{RunRow, Store, bundle, write_file};
+use crate::disk::write_file;
+use crate::store::{RunRow, Store, bundle};
 use crate::trial::record::RunState;
 use crate::trial::status::{RunStatus, STATUS_FILE};
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::sector::disk::write_by_rename;
+use crate::disk::write_by_rename;
 
 /// Hexadecimal digits of a digest: 16 of the 64 bytes of BLAKE2b-512, as in the manifest.
 pub const HEX_DIGITS: usize = 32;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Stop;
 use crate::phase::{Engine, Phase};
-use crate::sector::disk::digest;
+use crate::disk::digest;
 use crate::sector::identity::Bytes32;
 use crate::sector::{Identity, Seed, Shape};
 use crate::trial::record::PhaseRecord;

@@ -2,7 +2,6 @@
 
 mod benchy;
 pub mod data;
-pub mod disk;
 pub mod files;
 pub mod identity;
 pub mod manifest;

@@ -16,7 +16,7 @@ use anyhow::Context;
 
 use crate::error::Stop;
 use crate::phase::{Engine, Phase};
-use crate::sector::disk::{remove_dir, remove_file, write_by_rename};
+use crate::disk::{remove_dir, remove_file, write_by_rename};
 use crate::sector::identity::Bytes32;
 use crate::sector::manifest::{self, Data, FileEntry, MANIFEST_FILE, Manifest, Set, Whole, entries, link_all};
 use crate::sector::{Identity, Seed, Shape, benchy, data, files};

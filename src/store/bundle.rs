@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
-use super::{Store, is_id, write_file};
+use super::{Store, is_id};
+use crate::disk::write_file;
 use crate::trial::record::{Record, SCHEMA};
 use crate::trial::status::LOG_FILE;
 

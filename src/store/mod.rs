@@ -3,10 +3,8 @@
 pub mod bundle;
 mod db;
 mod reference;
-mod outfile;
 
 pub use db::{RunRow, RunStart, Store};
-pub use outfile::write_file;
 
 /// Whether a text can be a run's id: 1 to 64 letters, digits, `.`, `_` or `-`, the first one a letter or digit.
 ///

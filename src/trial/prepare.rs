@@ -10,7 +10,7 @@ use crate::error::Stop;
 use crate::host::{cores, sys};
 use crate::params::install::{Generated, announcement};
 use crate::params::search::{self, SearchPath, examine};
-use crate::sector::disk::{digest, remove_dir, write_by_rename};
+use crate::disk::{digest, remove_dir, write_by_rename};
 use crate::phase::settings;
 use crate::trial::estimate::show;
 use crate::trial::job::{Task, Trial};

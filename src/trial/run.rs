@@ -15,7 +15,7 @@ use crate::home::home;
 use crate::host::{BuildInfo, HostInfo, memory};
 use crate::measure::{clock, stats};
 use crate::phase::{Engine, Phase, settings};
-use crate::sector::disk::remove_dir;
+use crate::disk::remove_dir;
 use crate::sector::{RunDir, Seed, files};
 use crate::store::{RunStart, Store};
 use crate::trial::estimate::{self, ProvingMemory, show};

@@ -23,7 +23,7 @@ use crate::params::estimate::Estimate;
 use crate::phase::PhaseContext;
 use crate::phase::reference::precommit::pieces;
 use crate::phase::reference::{porep, store};
-use crate::sector::disk::write_by_rename;
+use crate::disk::write_by_rename;
 use crate::sector::files;
 use crate::trial::job::{Outcome, Proving};
 use crate::trial::record::{Finding, Output, Severity, Verified, Work};

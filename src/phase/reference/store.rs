@@ -8,7 +8,7 @@ use bincode::Options;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::sector::disk::write_by_rename;
+use crate::disk::write_by_rename;
 
 /// Reads a bincode file. No value in it may claim more bytes than the file has.
 pub fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {

@@ -1,13 +1,40 @@
-//! An output file that appears whole or not at all.
+//! Operations on files: digest, removal, writing by rename.
 
-use std::fs::Permissions;
-use std::io::{BufWriter, Write};
+use std::fs::{self, File, Permissions};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::Context;
 
 use crate::error::Stop;
+
+/// BLAKE3 of a file, hexadecimal; all cores help with large files.
+pub fn digest(path: &Path) -> anyhow::Result<String> {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_mmap_rayon(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(hasher.finalize().to_hex().to_string())
+}
+
+/// Removes a directory with everything in it, if it exists.
+pub fn remove_dir(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file, if it exists.
+pub fn remove_file(path: &Path) -> anyhow::Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
 
 /// Writes a file of any length under its final name by rename; without `overwrite` a file that is there stays and is an error (exit code 2).
 pub fn write_file(
@@ -32,10 +59,15 @@ pub fn write_file(
     file.as_file().sync_all().with_context(what)?;
     let kept = if overwrite { file.persist(path) } else { file.persist_noclobber(path) };
     match kept {
-        Ok(_) => Ok(()),
-        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists()),
+        Ok(_) => File::open(dir).and_then(|dir| dir.sync_all()).with_context(what),
+        Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
         Err(e) => Err(e.error).with_context(what),
     }
+}
+
+/// Writes a small file so that its name only ever holds the whole content.
+pub fn write_by_rename(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    write_file(path, true, |out| Ok(out.write_all(bytes)?))
 }
 
 #[cfg(test)]

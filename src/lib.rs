@@ -3,6 +3,7 @@
 //! One chain answers how fast a machine seals and why: spec -> trials -> worker (a pinned process) -> record -> results store.
 //! `docs/design.md` tells the way through the house.
 
+pub mod cli;
 pub mod error;
 pub mod home;
 pub mod host;

@@ -4,10 +4,14 @@
 //! `docs/design.md` tells the way through the house.
 
 pub mod cli;
+pub mod disk;
 pub mod error;
 pub mod home;
 pub mod host;
 pub mod measure;
+pub mod params;
 pub mod phase;
+pub mod report;
 pub mod sector;
+pub mod store;
 pub mod trial;

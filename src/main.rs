@@ -1,3 +1,18 @@
 //! The sealbench command.
 
-fn main() {}
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sealbench::cli::{self, Cli};
+use sealbench::error::exit_code;
+
+fn main() -> ExitCode {
+    match cli::run(Cli::parse) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr(), "Error: {error:#}");
+            ExitCode::from(exit_code(&error))
+        }
+    }
+}

@@ -3,15 +3,15 @@
 use std::io::{self, Write};
 
 use anyhow::Context;
-use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::host::cores::format_list;
-use crate::host::{BuildInfo, HostInfo};
+use crate::host::{BuildInfo, Cache, HostInfo, NumaNode};
+use crate::report::units::bytes as size;
 
-/// Arguments of `sealbench host`.
+/// What this machine and this binary are.
 #[derive(Args, Debug)]
 pub struct HostArgs {
     #[command(subcommand)]
@@ -20,9 +20,9 @@ pub struct HostArgs {
 
 #[derive(Debug, Subcommand)]
 enum HostCommand {
-    /// Show what each record discloses about this machine and this binary
+    /// Show what every record discloses about this machine and this binary.
     Show {
-        /// Print JSON instead of tables
+        /// Print JSON instead of tables.
         #[arg(long)]
         json: bool,
     },
@@ -80,14 +80,15 @@ fn table(title: &str, rows: Vec<Row>) -> String {
 fn machine(host: &HostInfo) -> Vec<Row> {
     let (cpu, topology, frequency) = (&host.cpu, &host.topology, &host.frequency);
     let number = |value: Option<u32>| value.map(|value| value.to_string());
-    let identity = [("family", cpu.family), ("model", cpu.model_number), ("stepping", cpu.stepping)];
+    let revision = [("family", cpu.family), ("model", cpu.model_number), ("stepping", cpu.stepping)];
+    let revision = revision.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
     vec![
         ("Name", host.hostname.clone()),
         ("CPU", cpu.model.clone()),
         ("Vendor", cpu.vendor.clone()),
-        ("Revision", listed(identity.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?))))),
+        ("Revision", joined(revision, ", ")),
         ("Microcode", cpu.microcode.clone()),
-        ("Flags", cpu.flags.as_ref().map(|flags| flags.join(" "))),
+        ("Flags", cpu.flags.as_deref().and_then(words)),
         ("Sockets", number(topology.sockets)),
         ("Cores", number(topology.cores)),
         ("Threads", number(topology.threads)),
@@ -99,6 +100,8 @@ fn machine(host: &HostInfo) -> Vec<Row> {
         ("Base speed", frequency.base_mhz.map(|mhz| format!("{mhz} MHz"))),
         ("Highest speed", frequency.max_mhz.map(|mhz| format!("{mhz} MHz"))),
         ("Governor", frequency.governor.clone()),
+        ("Energy preference", frequency.energy_preference.clone()),
+        ("Frequency driver", frequency.driver.clone()),
         ("Boost", frequency.boost.map(on_off)),
     ]
 }
@@ -156,9 +159,9 @@ fn binary(build: &BuildInfo) -> Vec<Row> {
         ("Compiler", build.rustc.clone()),
         ("Target", Some(build.target.clone())),
         ("Profile", Some(format!("{}, optimisation level {}", build.profile, build.opt_level))),
-        ("RUSTFLAGS", Some(build.rustflags.join(" "))),
-        ("Compiled for", Some(build.target_features.join(" "))),
-        ("Features", Some(build.cargo_features.join(" "))),
+        ("RUSTFLAGS", words(&build.rustflags)),
+        ("Compiled for", words(&build.target_features)),
+        ("Features", words(&build.cargo_features)),
         ("Reference engine", listed(crates).or_else(absent)),
         ("blst", blst.or_else(absent)),
         ("Cargo.lock", Some(format!("BLAKE3 {}", build.cargo_lock_blake3))),
@@ -167,8 +170,17 @@ fn binary(build: &BuildInfo) -> Vec<Row> {
 
 /// The values one below the other; `None` if there are none.
 fn listed(values: impl IntoIterator<Item = String>) -> Option<String> {
-    let lines: Vec<String> = values.into_iter().collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    joined(values, "\n")
+}
+
+fn joined(values: impl IntoIterator<Item = String>, separator: &str) -> Option<String> {
+    let values: Vec<String> = values.into_iter().collect();
+    (!values.is_empty()).then(|| values.join(separator))
+}
+
+/// The words of a known list, which may be empty.
+fn words(list: &[String]) -> Option<String> {
+    Some(if list.is_empty() { "none".to_string() } else { list.join(" ") })
 }
 
 /// A limit of the control groups, or that there is none.
@@ -180,22 +192,18 @@ fn on_off(on: bool) -> String {
     if on { "on" } else { "off" }.to_string()
 }
 
-fn size(bytes: u64) -> String {
-    ByteSize::b(bytes).display().iec().to_string()
-}
-
 fn core_lists(groups: &[Vec<usize>]) -> String {
     let lists: Vec<String> = groups.iter().map(|group| format_list(group)).collect();
     format!("{}: {}", groups.len(), lists.join(" | "))
 }
 
-fn cache(cache: &crate::host::Cache) -> String {
+fn cache(cache: &Cache) -> String {
     let bytes = cache.size_bytes.map_or_else(|| "size unknown".to_string(), size);
     let shared = cache.shared_by.map(|cpus| format!(", shared by {cpus}")).unwrap_or_default();
     format!("L{} {}: {bytes}{shared}", cache.level, cache.kind.to_lowercase())
 }
 
-fn numa_node(node: &crate::host::NumaNode) -> String {
+fn numa_node(node: &NumaNode) -> String {
     let memory = node.memory_bytes.map_or_else(|| "memory unknown".to_string(), size);
     let cores = if node.cores.is_empty() { "none".to_string() } else { format_list(&node.cores) };
     format!("{}: CPUs {cores}, {memory}", node.id)
@@ -204,7 +212,6 @@ fn numa_node(node: &crate::host::NumaNode) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::host::Cache;
 
     #[test]
     fn the_tables_name_what_is_unknown() {

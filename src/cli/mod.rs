@@ -1,3 +1,65 @@
-//! The commands, one file each.
+//! The commands: one file each, thin.
 
 pub mod host;
+pub mod params;
+pub mod results;
+pub mod run;
+
+use clap::{Parser, Subcommand};
+
+use crate::host::{cores, cpu};
+use crate::trial::worker;
+
+/// How fast a machine seals, why, and whether the output is right.
+#[derive(Debug, Parser)]
+#[command(name = "sealbench", version, propagate_version = true, max_term_width = 120)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Run(run::RunArgs),
+    Params(params::ParamsArgs),
+    Results(results::ResultsArgs),
+    Host(host::HostArgs),
+    /// One trial on stdin, one report on stdout (started by run)
+    #[command(hide = true)]
+    Worker,
+}
+
+/// `--cores`: a list, or all that are allowed.
+#[derive(Clone, Debug)]
+pub struct CoresArg(pub Option<Vec<usize>>);
+
+impl std::str::FromStr for CoresArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "auto" { Ok(CoresArg(None)) } else { cores::parse_list(text).map(|list| CoresArg(Some(list))) }
+    }
+}
+
+/// Runs the command line. Before anything else, a binary built for features that this CPU lacks is refused.
+pub fn run(parse: fn() -> Cli) -> anyhow::Result<()> {
+    cpu::require_compiled_features()?;
+    match parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Params(args) => params::run(args),
+        Command::Results(args) => results::run(args),
+        Command::Host(args) => host::run(args),
+        Command::Worker => worker::main(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,10 +1,22 @@
 //! The phases of sealing and the engines that run them.
 
+pub mod events;
+pub mod progress;
+#[cfg(feature = "reference")]
+pub mod reference;
+pub mod settings;
+
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::error::Stop;
+use crate::measure::probe::Probe;
+use crate::sector::{Identity, Shape};
+use crate::trial::job::{Outcome, Proving};
 
 /// A phase of sealing, in the order they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -76,4 +88,49 @@ impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
+}
+
+/// What an engine gets to run a phase with.
+pub struct PhaseContext<'a> {
+    /// What is sealed.
+    pub shape: &'a Shape,
+    /// The sector's ids.
+    pub identity: &'a Identity,
+    /// Directory of the phase's inputs; its outputs go there too.
+    pub dir: &'a Path,
+    /// For p4: how to prove.
+    pub proving: Option<&'a Proving>,
+    /// Where the measurement goes.
+    pub probe: &'a Probe,
+}
+
+/// Whether an engine can run a phase in this build.
+pub fn is_available(engine: Engine) -> bool {
+    match engine {
+        Engine::Native => false,
+        Engine::Reference => cfg!(feature = "reference"),
+    }
+}
+
+/// Runs a phase.
+#[cfg(feature = "reference")]
+pub fn run(phase: Phase, engine: Engine, context: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
+    match engine {
+        Engine::Reference => reference::run(phase, context),
+        Engine::Native => Err(unavailable(engine)),
+    }
+}
+
+/// Runs a phase.
+#[cfg(not(feature = "reference"))]
+pub fn run(_: Phase, engine: Engine, _: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
+    Err(unavailable(engine))
+}
+
+/// The error for an engine that this build lacks.
+pub fn unavailable(engine: Engine) -> anyhow::Error {
+    Stop::Usage.error(match engine {
+        Engine::Native => "there is no native engine yet: use --engine reference",
+        Engine::Reference => "this binary was built without the reference engine: build it with the feature `reference`",
+    })
 }

@@ -1,9 +1,13 @@
 //! What a sector is: its size and shape, the ids and data that one seed gives it, and the run directory that holds it.
 
+mod benchy;
 pub mod data;
+pub mod files;
 pub mod identity;
+pub mod manifest;
 pub mod rundir;
 pub mod shape;
 
 pub use identity::{Identity, Seed};
+pub use rundir::RunDir;
 pub use shape::{SectorSize, Shape};

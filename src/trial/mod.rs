@@ -1,5 +1,17 @@
 //! From a spec to a finished record.
 
+pub mod estimate;
+pub mod job;
+pub mod launch;
+pub mod monitor;
 pub mod record;
+pub mod prepare;
+pub mod request;
+pub mod run;
+pub mod session;
+pub mod signals;
 pub mod spec;
 pub mod status;
+pub mod verify;
+pub mod voice;
+pub mod worker;

@@ -17,6 +17,7 @@ pub const SCHEMA: &str = "sealbench/record/1";
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
     /// Always "sealbench/record/1".
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
     /// The run's id: its start time and a random part; names the run in the store.
     pub id: String,
@@ -54,6 +55,17 @@ pub enum RunState {
     Failed,
 }
 
+impl RunState {
+    /// The name used in records and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            RunState::Complete => "complete",
+            RunState::Interrupted => "interrupted",
+            RunState::Failed => "failed",
+        }
+    }
+}
+
 /// The run as the user asked for it and as it was resolved.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 pub struct SpecRecord {
@@ -86,6 +98,17 @@ pub enum Origin {
     Estimated,
     /// Read from another tool's log.
     Imported,
+}
+
+impl Origin {
+    /// The name used in records and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Origin::Measured => "measured",
+            Origin::Estimated => "estimated",
+            Origin::Imported => "imported",
+        }
+    }
 }
 
 /// One phase of one sector, executed once.
@@ -130,9 +153,9 @@ pub struct PhaseRecord {
     /// Memory estimated before the phase started, bytes.
     pub estimated_rss_bytes: Option<u64>,
     /// Bytes read from storage during the phase (read_bytes of /proc/self/io).
-    pub read_bytes: u64,
+    pub read_bytes: Option<u64>,
     /// Bytes written towards storage during the phase (write_bytes of /proc/self/io).
-    pub written_bytes: u64,
+    pub written_bytes: Option<u64>,
     /// Counters of the phase: faults, switches, migrations, steal, and hardware counters where allowed.
     pub counters: Counters,
     /// The amount of work done.

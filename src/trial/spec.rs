@@ -24,14 +24,14 @@ pub struct Spec {
     pub cores: Vec<usize>,
     /// Worker threads per pool.
     pub threads: u32,
+    /// Number of the first repetition's set of files in the run directory: earlier runs there hold the numbers below.
+    pub first_repeat: u32,
     /// Repetitions of each phase.
     pub repeats: u32,
     /// Groth16 partitions proved at once.
     pub p4_partitions_at_once: u32,
     /// How p4 holds its parameters.
     pub params: ParamsMode,
-    /// Whether the run rules are enforced.
-    pub reportable: bool,
 }
 
 /// How p4 holds its Groth16 parameters.
@@ -43,4 +43,13 @@ pub enum ParamsMode {
     Mapped,
     /// Loaded and parsed before the timer starts (FIL_PROOFS_USE_FULL_GROTH_PARAMS of the older software).
     Resident,
+}
+
+impl std::fmt::Display for ParamsMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            ParamsMode::Mapped => "mapped",
+            ParamsMode::Resident => "resident",
+        })
+    }
 }

@@ -72,7 +72,7 @@ impl Progress {
 impl RunStatus {
     /// Writes the status into a run directory, by rename: a reader never sees half of it.
     pub fn write(&self, run_dir: &Path) -> anyhow::Result<()> {
-        crate::sector::rundir::write_by_rename(&run_dir.join(STATUS_FILE), &serde_json::to_vec_pretty(self)?)
+        crate::disk::write_by_rename(&run_dir.join(STATUS_FILE), &serde_json::to_vec_pretty(self)?)
     }
 
     /// Reads the status of a run directory; `None` if it holds none.

@@ -1,0 +1,31 @@
+//! What the CPU can do: asked once, passed down as a value. The only file that asks.
+
+/// The CPU features that backends need.
+///
+/// A value never claims more than this CPU has: [`Features::detect`] is the only source, the other constructors take
+/// features away. Safe code that holds a backend relies on this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    sha_ni: bool,
+}
+
+impl Features {
+    /// The features of the CPU this runs on, where the operating system lets them be used.
+    pub fn detect() -> Features {
+        Features {
+            sha_ni: is_x86_feature_detected!("sha")
+                && is_x86_feature_detected!("ssse3")
+                && is_x86_feature_detected!("sse4.1"),
+        }
+    }
+
+    /// No feature beyond the x86-64 baseline.
+    pub fn baseline() -> Features {
+        Features { sha_ni: false }
+    }
+
+    /// The SHA extensions, with the byte shuffles (SSSE3) and blends (SSE4.1) that code around them uses.
+    pub fn sha_ni(self) -> bool {
+        self.sha_ni
+    }
+}

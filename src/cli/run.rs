@@ -1,0 +1,124 @@
+//! `sealbench run`.
+
+use std::ffi::OsString;
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::CoresArg;
+use crate::phase::{Engine, Phase};
+use crate::report::table::run_table;
+use crate::sector::{SectorSize, Seed};
+use crate::trial::request::Request;
+use crate::trial::run::{Finished, run as run_request};
+use crate::trial::spec::ParamsMode;
+
+const EXAMPLES: &str = "Examples:
+  sealbench run                                     seal 8 MiB, all phases, on all cores
+  sealbench run --sector-size 2KiB --json out.json  the smallest sector, the record in a file
+  sealbench run --sector-size 512MiB --phases p1,p2 --cores 0-3 --run-dir /data/seal
+  sealbench run --run-dir /data/seal --phases c1,p4 continue what that directory holds
+  sealbench run --run-dir /data/seal --resume       continue an interrupted run
+  sealbench run --sector-size 2KiB --partitions 4 --p4-partitions-at-once 2
+  sealbench run --sector-size 32GiB --dry-run       what it would need
+
+Exit codes: 0 done and verified; 1 failed; 2 usage; 3 refused before starting (memory, disk, CPU); 4 a check failed; 130 interrupted.";
+
+/// Seal a sector phase by phase: measured, verified, recorded.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct RunArgs {
+    /// Sector size: 2KiB, 4KiB, 16KiB, 32KiB, 8MiB, 16MiB, 512MiB, 1GiB, 32GiB or 64GiB [default: 8MiB, or the run directory's]
+    #[arg(long, value_name = "SIZE")]
+    sector_size: Option<SectorSize>,
+    /// Phases, a contiguous part of p1,p2,c1,p4; earlier outputs come from --run-dir [default: all that are missing]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    phases: Option<Vec<Phase>>,
+    /// Engine [default: native where the phase has it, else reference]
+    #[arg(long, value_enum)]
+    engine: Option<EngineArg>,
+    /// SDR layers, 2 or 11; others with --phases p1 only [default: the network's for the size]
+    #[arg(long, value_name = "N")]
+    layers: Option<u32>,
+    /// Groth16 partitions [default: the network's for the size]
+    #[arg(long, value_name = "N")]
+    partitions: Option<u32>,
+    /// Cores that every thread of a phase is pinned to, e.g. 0-3,8; or auto: all that are allowed
+    #[arg(long, value_name = "LIST|auto", default_value = "auto")]
+    cores: CoresArg,
+    /// Worker threads of each pool [default: the number of cores]
+    #[arg(long, value_name = "N")]
+    threads: Option<u32>,
+    /// Groth16 partitions in memory at once (the old BELLMAN_PROOF_THREADS) [default: all, at most 10]
+    #[arg(long, value_name = "K")]
+    p4_partitions_at_once: Option<u32>,
+    /// How p4 holds its parameters
+    #[arg(long, value_enum, default_value = "mapped")]
+    params: ParamsMode,
+    /// Repetitions of every phase
+    #[arg(long, value_name = "N")]
+    repeats: Option<u32>,
+    /// Everything random of the sector derives from this: 1 to 32 bytes in hexadecimal [default: 5ea1]
+    #[arg(long, value_name = "HEX")]
+    seed: Option<Seed>,
+    /// Directory of the sector's files: new, or of an earlier run, or left by benchy [default: below SEALBENCH_HOME, removed at the end]
+    #[arg(long, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// Continue the interrupted run in --run-dir with its settings
+    #[arg(long)]
+    resume: bool,
+    /// Keep the sector's files although no --run-dir was named
+    #[arg(long)]
+    keep: bool,
+    /// Write the record to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Say what would run and what it needs, and stop
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum EngineArg {
+    Native,
+    Reference,
+    Both,
+}
+
+/// Runs the command; the table goes to stdout.
+pub fn run(args: RunArgs) -> anyhow::Result<()> {
+    let Finished { record, error } = run_request(&request(args))?;
+    if let Some(record) = record {
+        // A terminal that is gone is no failure: the record is in the store.
+        let _ = write!(stdout(), "{}", run_table(&record));
+    }
+    error.map_or(Ok(()), Err)
+}
+
+fn request(args: RunArgs) -> Request {
+    let words = |word: OsString| word.to_string_lossy().into_owned();
+    Request {
+        given: std::env::args_os().map(words).collect(),
+        sector_size: args.sector_size,
+        phases: args.phases,
+        engines: args.engine.map(|engine| match engine {
+            EngineArg::Native => vec![Engine::Native],
+            EngineArg::Reference => vec![Engine::Reference],
+            EngineArg::Both => vec![Engine::Native, Engine::Reference],
+        }),
+        layers: args.layers,
+        partitions: args.partitions,
+        cores: args.cores.0,
+        threads: args.threads,
+        at_once: args.p4_partitions_at_once,
+        params: args.params,
+        repeats: args.repeats,
+        seed: args.seed,
+        run_dir: args.run_dir,
+        resume: args.resume,
+        keep: args.keep,
+        json: args.json,
+        dry_run: args.dry_run,
+    }
+}

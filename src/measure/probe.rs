@@ -1,0 +1,65 @@
+//! The measurement of one phase: spans, and the timed part with its counters.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::host::{Counters, Meter, memory};
+use crate::measure::clock::Stamp;
+use crate::measure::timeline::Timeline;
+use crate::trial::record::Finding;
+
+/// Collects what is measured while a phase runs. Shared between the phase, the log sink and the monitor thread.
+#[derive(Debug, Default)]
+pub struct Probe {
+    /// The spans, in and outside the timed part.
+    pub timeline: Timeline,
+    running: AtomicBool,
+    timed: Mutex<Option<Timed>>,
+}
+
+/// The timed part of a phase.
+#[derive(Clone, Debug)]
+pub struct Timed {
+    /// Start, RFC 3339, UTC.
+    pub started_at: String,
+    /// Wall time, seconds.
+    pub wall_s: f64,
+    /// CPU time of the process, seconds.
+    pub cpu_s: f64,
+    /// VmHWM at its end, bytes.
+    pub max_rss_bytes: Option<u64>,
+    /// Counters over the timed part.
+    pub counters: Counters,
+    /// What the counters could not say.
+    pub findings: Vec<Finding>,
+}
+
+impl Probe {
+    /// Runs the phase proper: the clock starts here, in span `first`, and stops when `work` returns. What comes before and after
+    /// is preparation and checking. Called once per phase.
+    pub fn timed<T>(&self, first: &'static str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let started_at = jiff::Timestamp::now().to_string();
+        let meter = Meter::start();
+        let start = Stamp::now();
+        self.timeline.enter(first);
+        self.running.store(true, Ordering::SeqCst);
+        let result = work();
+        self.running.store(false, Ordering::SeqCst);
+        self.timeline.close();
+        let (wall_s, cpu_s) = start.until(&Stamp::now());
+        let (counters, findings) = meter.stop();
+        let timed = Timed { started_at, wall_s, cpu_s, max_rss_bytes: memory::max_rss_bytes(), counters, findings };
+        *self.timed.lock().unwrap_or_else(PoisonError::into_inner) = Some(timed);
+        result
+    }
+
+    /// Whether the timed part runs now.
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::SeqCst)
+    }
+
+    /// The timed part, once it is over.
+    pub fn result(&self) -> Option<Timed> {
+        self.timed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,95 @@
+//! What a run will need: memory per phase and space in the run directory. Checked before anything starts.
+
+use bytesize::ByteSize;
+
+use crate::params::estimate::Estimate;
+use crate::phase::Phase;
+use crate::sector::Shape;
+use crate::trial::spec::{ParamsMode, Spec};
+
+/// Code, stacks, allocator: what a worker holds beside its data.
+const BASE: u64 = 96 << 20;
+
+/// Bytes that reading or encoding holds beside the sector: blocks, windows, channels.
+const SLACK: u64 = 64 << 20;
+
+/// The memory of p4, part by part, bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProvingMemory {
+    /// The parameter file: evictable page cache when mapped, and as pages of the map part of the measured peak; a parsed copy when resident.
+    pub params: u64,
+    /// A 16-byte range per point (mapped only).
+    pub ranges: u64,
+    /// Copies of the queries that are alive together (mapped only): l while h is summed, or a, b_g1, b_g2 while l is.
+    pub queries: u64,
+    /// K times the working set: a, b, c over the constraints, their domain vectors, the assignments, the densities.
+    pub working: u64,
+}
+
+impl ProvingMemory {
+    /// For K partitions of this shape at a time.
+    pub fn new(shape: &Shape, mode: ParamsMode, at_once: u32) -> ProvingMemory {
+        let circuit = Estimate::of(shape);
+        let domain = u64::from(circuit.structure.h) + 1;
+        let points = circuit.points();
+        let mapped = mode == ParamsMode::Mapped;
+        ProvingMemory {
+            params: circuit.params_bytes,
+            ranges: if mapped { points * 16 } else { 0 },
+            queries: if mapped { circuit.params_bytes } else { 0 },
+            working: u64::from(at_once.min(shape.partitions)) * domain * 32 * 6,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.params + self.ranges + self.queries + self.working + BASE
+    }
+
+    /// One line that puts the estimate beside the field's old rule (parameters + K x 30 GiB, from the parameters of 2020).
+    pub fn line(&self, at_once: u32) -> String {
+        let rule = self.params + u64::from(at_once) * (30 << 30);
+        format!(
+            "p4 memory: parameters {}, ranges {}, queries {}, {at_once} x working set {}: {} (rule of 2020: parameters + {at_once} x 30 GiB = {})",
+            show(self.params),
+            show(self.ranges),
+            show(self.queries),
+            show(self.working / u64::from(at_once.max(1))),
+            show(self.total()),
+            show(rule)
+        )
+    }
+}
+
+/// Peak memory of a phase of the reference, bytes.
+pub fn memory(phase: Phase, spec: &Spec) -> u64 {
+    let shape = &spec.shape;
+    let sector = shape.sector_size.bytes();
+    match phase {
+        // While tree_d is built, the mapped data and the tree (2x) are resident; then the labels of two layers.
+        Phase::P1 => 3 * sector + BASE + SLACK,
+        // Column hashes and the base tree's rows, or the mapped replica beside the encoded nodes and their tree.
+        Phase::P2 => 4 * sector / shape.sector_size.base_trees().min(2) + BASE + SLACK,
+        Phase::C1 => BASE + SLACK,
+        Phase::P4 => ProvingMemory::new(shape, spec.params, spec.p4_partitions_at_once).total(),
+    }
+}
+
+/// Space that the phases of one repeat add to the run directory, bytes, the data included.
+pub fn disk(phases: &[Phase], shape: &Shape) -> u64 {
+    let sector = shape.sector_size.bytes();
+    let of_phase = |phase: &Phase| match phase {
+        // Layers, tree_d, and the copy that the reference seals in place later.
+        Phase::P1 => sector * (u64::from(shape.layers) + 2 + 1),
+        // tree_c, tree_r_last without its discarded rows, the replica.
+        Phase::P2 => sector * 8 / 7 + sector / 7 + sector,
+        Phase::C1 => 32 << 20,
+        Phase::P4 => 1 << 16,
+    };
+    phases.iter().map(of_phase).sum()
+}
+
+/// A size for people.
+pub fn show(bytes: u64) -> String {
+    ByteSize::b(bytes).display().iec().to_string()
+}

@@ -1,0 +1,148 @@
+//! What goes into a worker and what comes out: one trial on stdin, one report on stdout.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::host::Counters;
+use crate::params::install::Generated;
+use crate::phase::{Engine, Phase};
+use crate::sector::{Identity, Shape};
+use crate::trial::record::{Finding, Limit, Output, Span, Verified, Work};
+use crate::trial::spec::ParamsMode;
+
+/// One piece of work for a worker process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// What to do.
+    pub task: Task,
+    /// What is sealed.
+    pub shape: Shape,
+    /// The sector's ids.
+    pub identity: Identity,
+    /// Cores that every thread is pinned to.
+    pub cores: Vec<usize>,
+    /// Threads per pool.
+    pub threads: u32,
+    /// Settings of the linked crates; the environment of the worker must say the same.
+    pub settings: BTreeMap<String, String>,
+    /// The launcher keeps stdin open as long as it lives: the worker ends when stdin does, and stops at the next span on "stop".
+    pub tethered: bool,
+}
+
+/// The kinds of work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Task {
+    /// Run one phase in a directory that holds its inputs and nothing else.
+    Phase {
+        /// The phase.
+        phase: Phase,
+        /// The engine.
+        engine: Engine,
+        /// The directory.
+        dir: PathBuf,
+        /// For p4: how to prove.
+        proving: Option<Proving>,
+    },
+    /// Generate the reference's parent cache into a scratch directory (FIL_PROOFS_PARENT_CACHE).
+    Parents,
+    /// Generate development parameters into a directory.
+    Params {
+        /// The directory of parameters.
+        into: PathBuf,
+        /// Replace files that are there, unless they are the network's.
+        replace: bool,
+    },
+}
+
+/// How p4 proves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proving {
+    /// The Groth16 parameters.
+    pub params: PathBuf,
+    /// How they are held.
+    pub mode: ParamsMode,
+    /// Partitions proved at once.
+    pub at_once: u32,
+}
+
+/// How a worker ended.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Report {
+    /// The phase ran.
+    Done(Box<Measured>),
+    /// The parent cache is made.
+    Prepared,
+    /// The parameters are in place.
+    Generated(Generated),
+    /// It failed.
+    Failed {
+        /// One sentence with its causes.
+        message: String,
+        /// The exit code that says what kind of failure it is.
+        code: u8,
+    },
+    /// It stopped at the end of a span because it was asked to.
+    Interrupted,
+}
+
+/// What a worker measured.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Measured {
+    /// What the engine did and made.
+    pub outcome: Outcome,
+    /// Start of the timed part.
+    pub started_at: String,
+    /// Wall time of the timed part, seconds.
+    pub wall_s: f64,
+    /// CPU time of the timed part, seconds.
+    pub cpu_s: f64,
+    /// The spans.
+    pub spans: Vec<Span>,
+    /// Counters of the timed part.
+    pub counters: Counters,
+    /// VmHWM at the end of the timed part, bytes.
+    pub max_rss_bytes: u64,
+    /// What backed the memory.
+    pub pages: String,
+    /// Cores on which threads were seen.
+    pub cores_seen: Vec<usize>,
+    /// Most threads at once.
+    pub threads_peak: u32,
+    /// Most runnable threads at once.
+    pub runnable_peak: u32,
+    /// The physical bound, where one is known.
+    pub limit: Option<Limit>,
+    /// What a reader must know.
+    pub findings: Vec<Finding>,
+}
+
+/// What an engine did and made in one phase.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The engine's variant, where it has several.
+    pub variant: Option<String>,
+    /// Kernel per primitive.
+    pub kernel: BTreeMap<String, String>,
+    /// Work done.
+    pub work: Work,
+    /// Results.
+    pub output: Output,
+    /// What they were checked against.
+    pub verified: Verified,
+    /// Findings of the engine.
+    pub findings: Vec<Finding>,
+}
+
+/// A line on a worker's stderr that is meant for its launcher; any other line goes to the log as it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Message {
+    /// How far the work is.
+    Progress(crate::trial::status::Progress),
+}

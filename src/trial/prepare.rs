@@ -1,0 +1,185 @@
+//! What must be there before a timer starts: Groth16 parameters and the reference's parent cache.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::error::Stop;
+use crate::host::{cores, sys};
+use crate::params::install::{Generated, announcement};
+use crate::params::search::{self, SearchPath, examine};
+use crate::disk::{digest, remove_dir, write_by_rename};
+use crate::phase::settings;
+use crate::trial::estimate::show;
+use crate::trial::job::{Task, Trial};
+use crate::sector::{Identity, Seed, Shape};
+use crate::trial::launch::{self, Done, Listener};
+use crate::trial::signals::Signals;
+use crate::trial::spec::Spec;
+use crate::trial::status::Progress;
+use crate::trial::voice::Voice;
+
+/// What a worker that prepares is started with.
+pub struct Setup<'a> {
+    /// Cores that it is pinned to.
+    pub cores: &'a [usize],
+    /// Threads per pool.
+    pub threads: u32,
+    /// Settings of the linked crates.
+    pub settings: &'a BTreeMap<String, String>,
+    /// The caller's signals.
+    pub signals: &'a Signals,
+}
+
+impl Setup<'_> {
+    fn trial(&self, task: Task, shape: Shape, identity: Identity) -> Trial {
+        let (cores, settings) = (self.cores.to_vec(), self.settings.clone());
+        Trial { task, shape, identity, cores, threads: self.threads, settings, tethered: true }
+    }
+}
+
+/// The parameter file that p4 will use; generates development parameters where there are none, after saying what that takes.
+///
+/// What is there but damaged or of unknown origin is never replaced unasked.
+pub fn parameters(
+    spec: &Spec,
+    setup: &Setup<'_>,
+    home: &Path,
+    voice: &mut Voice,
+) -> anyhow::Result<PathBuf> {
+    let search = SearchPath::from_env()?;
+    if let Some(usable) = locate(spec, &search, voice) {
+        return Ok(usable);
+    }
+    let into = search::params_dir(home);
+    let found = examine(&into, &spec.shape, &search.digests, &mut |_, _, _| ());
+    let size = spec.shape.sector_size;
+    if !found.is_empty() {
+        return Err(Stop::Refused.error(format!(
+            "the Groth16 parameters of {} in {} cannot be used ({found}): replace them with sealbench params generate --replace \
+             --sector-size {size}, or remove them",
+            spec.shape,
+            into.display()
+        )));
+    }
+    if size.is_production() {
+        return Err(Stop::Refused.error(format!(
+            "p4 of {} needs the network's Groth16 parameters, which are nowhere: sealbench params status --sector-size {size} lists the \
+             files and the places",
+            spec.shape
+        )));
+    }
+    generate(spec.shape, &into, false, setup, voice)?;
+    locate(spec, &search, voice).with_context(|| format!("the parameters generated into {} are not usable", into.display()))
+}
+
+fn locate(spec: &Spec, search: &SearchPath, voice: &mut Voice) -> Option<PathBuf> {
+    let mut hashing = |file: &str, done: u64, total: u64| {
+        voice.progress(Progress { span: format!("checking {file}"), done, total, unit: "byte".into() });
+    };
+    let located = search::locate(&spec.shape, search, &mut hashing);
+    located.usable().map(|candidate| candidate.params.path.clone())
+}
+
+/// Generates development parameters in a pinned worker.
+pub fn generate(
+    shape: Shape,
+    into: &Path,
+    replace: bool,
+    setup: &Setup<'_>,
+    voice: &mut Voice,
+) -> anyhow::Result<Generated> {
+    voice.say(&announcement(&shape, into, setup.threads as usize));
+    fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
+    let into = std::path::absolute(into)?;
+    let task = Task::Params { into: into.clone(), replace };
+    let trial = setup.trial(task, shape, Identity::from_seed(&Seed::default()));
+    voice.begin("parameters");
+    let done = launch::run(&trial, &BTreeMap::new(), &into, setup.signals, voice)?;
+    voice.end("in place");
+    match done {
+        Done::Generated(generated) => Ok(generated),
+        _ => anyhow::bail!("the worker generated nothing"),
+    }
+}
+
+/// Generates development parameters outside a run.
+pub fn generate_for(
+    shape: Shape,
+    into: &Path,
+    replace: bool,
+    cores: Option<&[usize]>,
+    threads: Option<u32>,
+) -> anyhow::Result<Generated> {
+    let cores = cores::resolve(cores, &sys::allowed_cores()?)?;
+    let threads = threads.unwrap_or(cores.len() as u32);
+    let settings = settings::resolve(&BTreeMap::new(), threads)?;
+    let signals = Signals::install()?;
+    let setup = Setup { cores: &cores, threads, settings: &settings, signals: &signals };
+    generate(shape, into, replace, &setup, &mut Voice::new(None))
+}
+
+/// Directory of a usable parent cache: generated where there is none, into a scratch directory and renamed, with its digest beside it.
+///
+/// The reference uses any file of that name, whatever is in it; here it must match its digest, or it is made again.
+pub fn parents(
+    spec: &Spec,
+    setup: &Setup<'_>,
+    home: &Path,
+    voice: &mut Voice,
+) -> anyhow::Result<PathBuf> {
+    let dir = home.join("parents");
+    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
+    let name = cache_file(spec)?;
+    let (file, sidecar) = (dir.join(&name), dir.join(format!("{name}.blake3")));
+    if file.exists() {
+        let expected = fs::read_to_string(&sidecar).unwrap_or_default();
+        if digest(&file)? == expected.trim() {
+            return Ok(dir);
+        }
+        voice.say(&format!("the parent cache {} does not match its digest: generating it again", file.display()));
+    }
+    let bytes = spec.shape.sector_size.nodes() * 56;
+    check_space(&dir, bytes, "the parent cache")?;
+    let scratch = dir.join(format!("scratch-{}", std::process::id()));
+    remove_dir(&scratch)?;
+    fs::create_dir(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
+    voice.begin(&format!("parent cache ({})", show(bytes)));
+    let places = BTreeMap::from([("FIL_PROOFS_PARENT_CACHE".to_string(), scratch.display().to_string())]);
+    let trial = setup.trial(Task::Parents, spec.shape, spec.identity.clone());
+    let made = launch::run(&trial, &places, &scratch, setup.signals, voice).and_then(|_| {
+        write_by_rename(&sidecar, digest(&scratch.join(&name))?.as_bytes())?;
+        fs::rename(scratch.join(&name), &file).with_context(|| format!("cannot write {}", file.display()))
+    });
+    remove_dir(&scratch)?;
+    made?;
+    voice.end("generated");
+    Ok(dir)
+}
+
+#[cfg(feature = "reference")]
+fn cache_file(spec: &Spec) -> anyhow::Result<String> {
+    crate::phase::reference::cache_file(&spec.shape, &spec.identity)
+}
+
+#[cfg(not(feature = "reference"))]
+fn cache_file(_: &Spec) -> anyhow::Result<String> {
+    Err(crate::phase::unavailable(crate::phase::Engine::Reference))
+}
+
+/// Refuses where a file system lacks the room.
+pub fn check_space(dir: &Path, needed: u64, what: &str) -> anyhow::Result<()> {
+    let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
+    let free = sys::free_bytes(existing).with_context(|| format!("cannot ask for the free space of {}", existing.display()))?;
+    if free < needed {
+        return Err(Stop::Refused.error(format!(
+            "{what} needs {} in {} and {} are free: make room or name another directory",
+            show(needed),
+            dir.display(),
+            show(free)
+        )));
+    }
+    Ok(())
+}

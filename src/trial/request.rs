@@ -1,0 +1,164 @@
+//! What a user asks for, resolved into a spec.
+
+use std::path::PathBuf;
+
+use crate::error::Stop;
+use crate::host::{cores, sys};
+use crate::phase::{self, Engine, Phase};
+use crate::sector::{Identity, RunDir, SectorSize, Seed, Shape};
+use crate::trial::spec::{ParamsMode, Spec};
+
+/// The seed of a run that names none. It is fixed, so that runs can be compared and the graph's parent cache is made once.
+pub const DEFAULT_SEED: &str = "5ea1";
+
+/// The most threads per pool that make sense to ask for.
+const MAX_THREADS: u32 = 4096;
+
+/// A request: what is `None` was not said.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The command line, word by word.
+    pub given: Vec<String>,
+    /// Sector size.
+    pub sector_size: Option<SectorSize>,
+    /// Phases.
+    pub phases: Option<Vec<Phase>>,
+    /// Engines.
+    pub engines: Option<Vec<Engine>>,
+    /// SDR layers.
+    pub layers: Option<u32>,
+    /// Groth16 partitions.
+    pub partitions: Option<u32>,
+    /// Cores; `None` is all that are allowed.
+    pub cores: Option<Vec<usize>>,
+    /// Threads per pool.
+    pub threads: Option<u32>,
+    /// Partitions proved at once.
+    pub at_once: Option<u32>,
+    /// How p4 holds its parameters.
+    pub params: ParamsMode,
+    /// Repetitions.
+    pub repeats: Option<u32>,
+    /// The seed.
+    pub seed: Option<Seed>,
+    /// The run directory.
+    pub run_dir: Option<PathBuf>,
+    /// Continue an interrupted run.
+    pub resume: bool,
+    /// Keep the sector of a run without a directory of its own.
+    pub keep: bool,
+    /// Where the record goes.
+    pub json: Option<PathBuf>,
+    /// Say what would run, and stop.
+    pub dry_run: bool,
+}
+
+impl Request {
+    /// The spec of a run that starts from nothing.
+    pub fn fresh(&self) -> anyhow::Result<(Seed, Spec)> {
+        let seed = self.seed.unwrap_or_else(|| DEFAULT_SEED.parse().expect("the default seed is valid"));
+        let size = self.sector_size.unwrap_or_else(|| "8MiB".parse().expect("the default size is valid"));
+        let phases = self.phases()?;
+        let shape = Shape::new(size, self.layers, self.partitions, phases == [Phase::P1])?;
+        if phases[0] != Phase::P1 {
+            return Err(Stop::Usage.error(format!(
+                "{} needs an earlier phase's output: name its directory with --run-dir, or start with p1",
+                phases[0]
+            )));
+        }
+        Ok((seed, self.spec(shape, Identity::from_seed(&seed), phases)?))
+    }
+
+    /// The spec of a run on a directory that holds something.
+    pub fn on(&self, dir: &RunDir) -> anyhow::Result<Spec> {
+        if self.resume {
+            return self.resumed(dir);
+        }
+        let manifest = dir.manifest();
+        let mut phases = self.phases()?;
+        let conflict = |what: String| {
+            Err(Stop::Usage.error(format!("{} holds {what}: drop the option or name another directory", dir.path().display())))
+        };
+        if self.sector_size.is_some_and(|size| size != manifest.shape.sector_size)
+            || self.layers.is_some_and(|layers| layers != manifest.shape.layers)
+            || self.partitions.is_some_and(|partitions| partitions != manifest.shape.partitions)
+        {
+            return conflict(format!("a sector of {}", manifest.shape));
+        }
+        if self.seed.is_some() && self.seed != manifest.seed {
+            return conflict(manifest.seed.map_or("a sector of benchy's".into(), |seed| format!("a sector of seed {seed}")));
+        }
+        if self.phases.is_none() {
+            phases.retain(|&phase| !manifest.sets.values().any(|set| set.phases.contains_key(&phase)));
+        }
+        let mut spec = self.spec(manifest.shape, manifest.identity.clone(), phases)?;
+        spec.first_repeat = spec.engines.iter().map(|&engine| dir.free_repeat(&spec.phases, engine)).max().unwrap_or(0);
+        check_startable(&spec, dir)?;
+        Ok(spec)
+    }
+
+    fn resumed(&self, dir: &RunDir) -> anyhow::Result<Spec> {
+        let Some(spec) = &dir.manifest().spec else {
+            return Err(Stop::Usage.error(format!("{} holds no run to resume", dir.path().display())));
+        };
+        let mut spec = spec.clone();
+        let keep_cores = self.cores.is_none() && self.threads.is_none();
+        let wanted = if keep_cores { Some(spec.cores.clone()) } else { self.cores.clone() };
+        spec.cores = cores::resolve(wanted.as_deref(), &sys::allowed_cores()?)?;
+        spec.threads = if keep_cores { spec.threads } else { self.threads.unwrap_or(spec.cores.len() as u32) };
+        Ok(spec)
+    }
+
+    fn phases(&self) -> anyhow::Result<Vec<Phase>> {
+        let phases = self.phases.clone().unwrap_or_else(|| Phase::ALL.to_vec());
+        let first = Phase::ALL.iter().position(|phase| Some(phase) == phases.first());
+        let contiguous = first.is_some_and(|first| Phase::ALL[first..].starts_with(&phases));
+        if !contiguous {
+            let named: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
+            return Err(Stop::Usage.error(format!("--phases {} is no contiguous part of p1,p2,c1,p4", named.join(","))));
+        }
+        Ok(phases)
+    }
+
+    fn spec(&self, shape: Shape, identity: Identity, phases: Vec<Phase>) -> anyhow::Result<Spec> {
+        let engines = self.engines.clone().unwrap_or_else(|| vec![Engine::Reference]);
+        if let Some(&missing) = engines.iter().find(|&&engine| !phase::is_available(engine)) {
+            return Err(phase::unavailable(missing));
+        }
+        let cores = cores::resolve(self.cores.as_deref(), &sys::allowed_cores()?)?;
+        let threads = within("--threads", self.threads.unwrap_or(cores.len() as u32), 1, MAX_THREADS)?;
+        // Ten at once is what the reference's batch prover does (MAX_GROTH16_BATCH_SIZE).
+        let at_once = self.at_once.unwrap_or(shape.partitions.min(10));
+        Ok(Spec {
+            shape,
+            network_shape: shape.is_network(),
+            identity,
+            phases,
+            engines,
+            threads,
+            first_repeat: 0,
+            repeats: within("--repeats", self.repeats.unwrap_or(1), 1, 10_000)?,
+            p4_partitions_at_once: within("--p4-partitions-at-once", at_once, 1, shape.partitions)?,
+            cores,
+            params: self.params,
+        })
+    }
+}
+
+fn within(option: &str, value: u32, min: u32, max: u32) -> anyhow::Result<u32> {
+    if (min..=max).contains(&value) {
+        return Ok(value);
+    }
+    Err(Stop::Usage.error(format!("{option} {value} is out of range: use {min} to {max}")))
+}
+
+/// The first phase finds its inputs in the directory.
+fn check_startable(spec: &Spec, dir: &RunDir) -> anyhow::Result<()> {
+    let Some(&first) = spec.phases.first() else {
+        return Err(Stop::Usage.error(format!(
+            "every phase in {} is whole: name those to run again with --phases",
+            dir.path().display()
+        )));
+    };
+    spec.engines.iter().try_for_each(|&engine| dir.check_inputs_exist(first, engine, spec.first_repeat))
+}

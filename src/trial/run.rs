@@ -1,0 +1,463 @@
+//! `sealbench run`: from a request to a record.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::Permissions;
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use tempfile::NamedTempFile;
+
+use crate::error::{Stop, stop_of};
+use crate::home::home;
+use crate::host::{BuildInfo, HostInfo, memory};
+use crate::measure::{clock, stats};
+use crate::phase::{Engine, Phase, settings};
+use crate::disk::remove_dir;
+use crate::sector::{RunDir, Seed, files};
+use crate::store::{RunStart, Store};
+use crate::trial::estimate::{self, ProvingMemory, show};
+use crate::trial::job::{Measured, Proving, Task, Trial};
+use crate::trial::record::{Finding, Origin, PhaseRecord, Record, RunState, SCHEMA, Severity, SpecRecord, Validity};
+use crate::trial::request::Request;
+use crate::trial::session::Session;
+use crate::trial::signals::Signals;
+use crate::trial::spec::Spec;
+use crate::trial::launch::{self, Done};
+use crate::trial::prepare::{self, Setup};
+use crate::trial::verify;
+
+/// What a run ended with.
+pub struct Finished {
+    /// The record; `None` for a dry run.
+    pub record: Option<Record>,
+    /// Why it is not complete and verified, if it is not.
+    pub error: Option<anyhow::Error>,
+}
+
+/// Runs a request. Errors before the first phase are returned; later ones come with the record of what was whole.
+pub fn run(request: &Request) -> anyhow::Result<Finished> {
+    let home = home()?;
+    let mut json = request.json.as_deref().map(Json::open).transpose()?;
+    let id = new_id();
+    let plan = Plan::new(request, &home, &id)?;
+    plan.check()?;
+    if request.dry_run {
+        plan.describe();
+        return Ok(Finished { record: None, error: None });
+    }
+    let signals = Signals::install()?;
+    let mut run = Run::start(request, plan, &home, &id, signals)?;
+    let result = run.execute();
+    let finished = run.finish(result, request)?;
+    if let (Some(json), Some(record)) = (&mut json, &finished.record) {
+        json.write(record)?;
+    }
+    Ok(finished)
+}
+
+/// A run's id: its start and eight random digits.
+fn new_id() -> String {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+    let random = blake3::hash(format!("{:?} {}", std::time::SystemTime::now(), std::process::id()).as_bytes());
+    format!("{now}-{}", &random.to_hex()[..8])
+}
+
+/// The file of `--json`, opened before the work starts and written by rename.
+struct Json {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Json {
+    fn open(path: &Path) -> anyhow::Result<Json> {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o666))
+            .tempfile_in(dir)
+            .map_err(|e| Stop::Usage.error(format!("--json {} cannot be written: {e}", path.display())))?;
+        if path.is_dir() {
+            return Err(Stop::Usage.error(format!("--json {} is a directory", path.display())));
+        }
+        Ok(Json { file, path: path.to_path_buf() })
+    }
+
+    fn write(&mut self, record: &Record) -> anyhow::Result<()> {
+        let what = || format!("cannot write the record to {}", self.path.display());
+        let text = serde_json::to_vec_pretty(record)?;
+        self.file.write_all(&text).and_then(|()| self.file.as_file().sync_all()).with_context(what)?;
+        std::fs::rename(self.file.path(), &self.path).with_context(what)
+    }
+}
+
+/// A resolved request, before anything is written.
+struct Plan {
+    spec: Spec,
+    seed: Option<Seed>,
+    /// The run directory, if it holds something already.
+    existing: Option<RunDir>,
+    dir: PathBuf,
+    settings: BTreeMap<String, String>,
+    /// The sector is removed at the end.
+    transient: bool,
+}
+
+impl Plan {
+    fn new(request: &Request, home: &Path, id: &str) -> anyhow::Result<Plan> {
+        let dir = request.run_dir.clone().unwrap_or_else(|| home.join("runs").join(id));
+        let existing = if request.run_dir.is_some() { RunDir::open(&dir, id)? } else { None };
+        let (seed, spec) = match &existing {
+            Some(existing) => (existing.manifest().seed, request.on(existing)?),
+            None if request.resume => {
+                return Err(Stop::Usage.error("--resume needs --run-dir with the directory of an earlier run"));
+            }
+            None => {
+                let (seed, spec) = request.fresh()?;
+                (Some(seed), spec)
+            }
+        };
+        let environment = env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let settings = settings::resolve(&environment, spec.threads)?;
+        let transient = request.run_dir.is_none() && !request.keep;
+        Ok(Plan { spec, seed, existing, dir, settings, transient })
+    }
+
+    /// Refuses what this machine has no room for.
+    fn check(&self) -> anyhow::Result<()> {
+        let spec = &self.spec;
+        if let Some(available) = memory::available_bytes() {
+            let estimates = spec.phases.iter().map(|&phase| (phase, estimate::memory(phase, spec)));
+            if let Some((phase, needed)) = estimates.max_by_key(|&(_, bytes)| bytes).filter(|&(_, bytes)| bytes > available) {
+                return Err(Stop::Refused.error(format!(
+                    "{phase} of {} needs about {} of memory and {} are available: use a machine with more, or a smaller --sector-size",
+                    spec.shape,
+                    show(needed),
+                    show(available)
+                )));
+            }
+        }
+        prepare::check_space(&self.dir, self.disk_needed(), &format!("sealing {}", spec.shape))
+    }
+
+    fn disk_needed(&self) -> u64 {
+        let spec = &self.spec;
+        let whole = |phase: &&Phase| {
+            let done = |dir: &RunDir| spec.engines.iter().all(|&engine| dir.is_whole(**phase, engine, spec.first_repeat));
+            self.existing.as_ref().is_some_and(done)
+        };
+        let phases: Vec<Phase> = spec.phases.iter().filter(|phase| !whole(phase)).copied().collect();
+        let sets = if self.transient { 1 } else { u64::from(spec.repeats) * spec.engines.len() as u64 };
+        let has_data = self.existing.as_ref().is_some_and(|dir| dir.manifest().data.is_some());
+        let data = if has_data { 0 } else { spec.shape.sector_size.bytes() };
+        data + sets * estimate::disk(&phases, &spec.shape)
+    }
+
+    /// What would run, on stdout.
+    fn describe(&self) {
+        let spec = &self.spec;
+        let mut out = std::io::stdout().lock();
+        let phases: Vec<&str> = spec.phases.iter().map(|phase| phase.name()).collect();
+        let engines: Vec<&str> = spec.engines.iter().map(|engine| engine.name()).collect();
+        let mut lines = vec![
+            format!("would run {} of {} on {}, {} times", phases.join(","), spec.shape, engines.join(" and "), spec.repeats),
+            format!("cores {}, {} threads per pool", crate::host::cores::format_list(&spec.cores), spec.threads),
+            format!("directory {}, {} of space", self.dir.display(), show(self.disk_needed())),
+        ];
+        lines.extend(spec.phases.iter().map(|&phase| format!("{phase} memory: about {}", show(estimate::memory(phase, spec)))));
+        if spec.phases.contains(&Phase::P4) {
+            let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);
+            lines.push(memory.line(spec.p4_partitions_at_once));
+        }
+        let _ = writeln!(out, "{}", lines.join("\n"));
+    }
+}
+
+/// A run under way.
+struct Run<'a> {
+    id: String,
+    started_at: String,
+    home: &'a Path,
+    plan: Plan,
+    dir: RunDir,
+    store: Store,
+    session: Session,
+    signals: Signals,
+    phases: Vec<PhaseRecord>,
+    findings: Vec<Finding>,
+}
+
+impl<'a> Run<'a> {
+    fn start(request: &Request, mut plan: Plan, home: &'a Path, id: &str, signals: Signals) -> anyhow::Result<Run<'a>> {
+        let store = Store::open(home)?;
+        let started_at = jiff::Timestamp::now().to_string();
+        let spec = &plan.spec;
+        let mut dir = match plan.existing.take() {
+            Some(dir) => dir,
+            None => {
+                let seed = plan.seed.expect("a new directory has a seed");
+                RunDir::create(&plan.dir, id, seed, spec.identity.clone(), spec.shape)?
+            }
+        };
+        dir.set_spec(id, spec)?;
+        let total = spec.repeats * (spec.engines.len() * spec.phases.len()) as u32;
+        let session = Session::start(id, dir.path(), total)?;
+        let run_dir = std::path::absolute(dir.path())?;
+        let pid = std::process::id();
+        let command = request.given.clone();
+        store.begin(&RunStart { id: id.to_string(), started_at: started_at.clone(), run_dir, command, pid })?;
+        let findings = spec_findings(spec);
+        let id = id.to_string();
+        Ok(Run { id, started_at, home, plan, dir, store, session, signals, phases: Vec::new(), findings })
+    }
+
+    /// Prepares, then runs every phase of every engine and repeat that is not whole yet.
+    fn execute(&mut self) -> anyhow::Result<()> {
+        let spec = self.plan.spec.clone();
+        let settings = self.plan.settings.clone();
+        let signals = self.signals.clone();
+        let setup = Setup { cores: &spec.cores, threads: spec.threads, settings: &settings, signals: &signals };
+        let params = if spec.phases.contains(&Phase::P4) {
+            let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);
+            self.session.voice.say(&memory.line(spec.p4_partitions_at_once));
+            Some(prepare::parameters(&spec, &setup, self.home, &mut self.session.voice)?)
+        } else {
+            None
+        };
+        let parents = if spec.phases.contains(&Phase::P1) && spec.engines.contains(&Engine::Reference) {
+            Some(prepare::parents(&spec, &setup, self.home, &mut self.session.voice)?)
+        } else {
+            None
+        };
+        if spec.phases.iter().any(|&phase| !files::needs(phase).1.is_empty()) {
+            self.dir.ensure_data()?;
+        }
+        for repeat in spec.first_repeat..spec.first_repeat + spec.repeats {
+            for &engine in &spec.engines {
+                for &phase in &spec.phases {
+                    self.phase(phase, engine, repeat, params.as_deref(), parents.as_deref())?;
+                }
+                if self.plan.transient {
+                    self.dir.remove_set_files(engine, repeat)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn phase(
+        &mut self,
+        phase: Phase,
+        engine: Engine,
+        repeat: u32,
+        params: Option<&Path>,
+        parents: Option<&Path>,
+    ) -> anyhow::Result<()> {
+        if let Some(record) = self.dir.whole_record(phase, engine, repeat) {
+            self.phases.push(record);
+            return Ok(());
+        }
+        if self.signals.stops() > 0 {
+            return Err(launch::interrupted());
+        }
+        self.session.begin(phase, engine, self.repeat_in_run(repeat));
+        let record = self
+            .measure(phase, engine, repeat, params, parents)
+            .with_context(|| format!("{phase} of {engine} #{} failed", self.repeat_in_run(repeat)));
+        match record {
+            Ok(record) => {
+                let seconds = crate::report::units::duration(record.wall_s);
+                self.phases.push(record);
+                self.session.end(self.phases.len() as u32, &format!("{seconds} measured"));
+                Ok(())
+            }
+            Err(error) => {
+                self.dir.discard(phase, engine, repeat)?;
+                Err(error)
+            }
+        }
+    }
+
+    fn measure(
+        &mut self,
+        phase: Phase,
+        engine: Engine,
+        repeat: u32,
+        params: Option<&Path>,
+        parents: Option<&Path>,
+    ) -> anyhow::Result<PhaseRecord> {
+        let spec = &self.plan.spec;
+        let work = std::path::absolute(self.dir.prepare(phase, engine, repeat)?)?;
+        let proving = params.filter(|_| phase == Phase::P4).map(|params| Proving {
+            params: params.to_path_buf(),
+            mode: spec.params,
+            at_once: spec.p4_partitions_at_once,
+        });
+        let places = places(&work, proving.as_ref(), parents)?;
+        let trial = Trial {
+            task: Task::Phase { phase, engine, dir: work.clone(), proving },
+            shape: spec.shape,
+            identity: spec.identity.clone(),
+            cores: spec.cores.clone(),
+            threads: spec.threads,
+            settings: self.plan.settings.clone(),
+            tethered: true,
+        };
+        let Done::Measured(measured) = launch::run(&trial, &places, &work, &self.signals, &mut self.session)? else {
+            anyhow::bail!("the worker measured nothing");
+        };
+        let entries = self.dir.digests(phase, engine, repeat)?;
+        self.findings.extend(measured.findings.iter().cloned());
+        let mut record = self.record(phase, engine, repeat, *measured);
+        record.output.digest = verify::digest(phase, &spec.shape, &entries);
+        let comm_d = self.dir.manifest().data.as_ref().map(|data| data.comm_d.to_string());
+        self.findings.extend(verify::check(&mut record, comm_d.as_deref(), &self.known(phase)?));
+        self.dir.commit(phase, engine, repeat, entries, record.clone())?;
+        Ok(record)
+    }
+
+    fn record(&self, phase: Phase, engine: Engine, repeat: u32, measured: Measured) -> PhaseRecord {
+        let spec = &self.plan.spec;
+        let outcome = measured.outcome;
+        PhaseRecord {
+            phase,
+            engine,
+            variant: outcome.variant,
+            kernel: outcome.kernel,
+            instance: 0,
+            repeat: self.repeat_in_run(repeat),
+            cores: spec.cores.clone(),
+            cores_seen: measured.cores_seen,
+            threads: spec.threads,
+            threads_peak: measured.threads_peak,
+            runnable_peak: measured.runnable_peak,
+            pages: measured.pages,
+            sectors: 1,
+            started_at: measured.started_at,
+            wall_s: measured.wall_s,
+            cpu_s: measured.cpu_s,
+            spans: measured.spans,
+            max_rss_bytes: measured.max_rss_bytes,
+            estimated_rss_bytes: Some(estimate::memory(phase, spec)),
+            read_bytes: measured.counters.read_bytes,
+            written_bytes: measured.counters.written_bytes,
+            counters: measured.counters,
+            work: outcome.work,
+            limit: measured.limit,
+            output: outcome.output,
+            verified: outcome.verified,
+            origin: Origin::Measured,
+        }
+    }
+
+    fn repeat_in_run(&self, repeat: u32) -> u32 {
+        repeat - self.plan.spec.first_repeat
+    }
+
+    /// What the reference made earlier for this sector.
+    fn known(&self, phase: Phase) -> anyhow::Result<Option<crate::trial::record::Output>> {
+        self.store.reference_output(&verify::key(&self.plan.spec), phase)
+    }
+
+    /// Builds the record, stores it, and cleans up.
+    fn finish(mut self, result: anyhow::Result<()>, request: &Request) -> anyhow::Result<Finished> {
+        self.findings.extend(verify::across_engines(&mut self.phases));
+        verify::through_c1(&mut self.phases);
+        let (state, mut error) = match result {
+            Ok(()) => (RunState::Complete, None),
+            Err(error) if stop_of(&error) == Some(Stop::Interrupted) => (RunState::Interrupted, Some(error)),
+            Err(error) => {
+                self.findings.push(Finding::new("phase-failed", Severity::Error, format!("{error:#}")));
+                (RunState::Failed, Some(error))
+            }
+        };
+        if let Some(wrong) = verify::wrong(&self.phases).filter(|_| error.is_none()) {
+            error = Some(Stop::Check.error(wrong));
+        }
+        let record = self.build(state, request);
+        verify::remember(&self.store, &self.plan.spec, &record.phases)?;
+        self.store.finish(&record)?;
+        if self.plan.transient && state == RunState::Complete {
+            self.dir.remove_sector()?;
+        }
+        self.session.close();
+        if self.plan.transient && state != RunState::Complete && error.is_some() {
+            self.session.voice.say(&format!(
+                "what was whole is in {0}: continue with sealbench run --resume --run-dir {0}",
+                self.dir.path().display()
+            ));
+        }
+        Ok(Finished { record: Some(record), error })
+    }
+
+    fn build(&mut self, state: RunState, request: &Request) -> Record {
+        let mut findings: Vec<Finding> = Vec::new();
+        for finding in self.findings.drain(..) {
+            if !findings.contains(&finding) {
+                findings.push(finding);
+            }
+        }
+        findings.push(Finding::new(
+            "run-rules-not-checked",
+            Severity::Info,
+            "this version checks no run rules: the figures are an estimate, not a reportable result",
+        ));
+        Record {
+            schema: SCHEMA.to_string(),
+            id: self.id.clone(),
+            started_at: self.started_at.clone(),
+            state,
+            host: HostInfo::capture(),
+            build: BuildInfo::capture(),
+            spec: SpecRecord {
+                given: request.given.clone(),
+                resolved: self.plan.spec.clone(),
+                settings: self.plan.settings.clone(),
+            },
+            seed: self.plan.seed,
+            timer: clock::calibrate(),
+            summary: stats::summarize(&self.phases),
+            phases: std::mem::take(&mut self.phases),
+            validity: Validity { reportable: false, findings },
+        }
+    }
+}
+
+/// What a reader must know about the spec itself.
+fn spec_findings(spec: &Spec) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if !spec.network_shape {
+        let text = format!("{} is not a shape the network seals: compare it only with itself", spec.shape);
+        findings.push(Finding::new("non-network-shape", Severity::Info, text));
+    }
+    let reference_p1 = spec.engines.contains(&Engine::Reference) && spec.phases.contains(&Phase::P1);
+    if reference_p1 && !cfg!(feature = "reference-multicore") {
+        let text = "reference p1 is the single-core SDR; production software uses the multicore one (feature reference-multicore)";
+        findings.push(Finding::new("reference-single-core", Severity::Info, text));
+    }
+    findings
+}
+
+/// Where the reference finds its caches: the parents, and a directory that holds nothing but links to this shape's parameters, so that
+/// a key it wants to write never lands in a shared cache.
+fn places(work: &Path, proving: Option<&Proving>, parents: Option<&Path>) -> anyhow::Result<BTreeMap<String, String>> {
+    let mut places = BTreeMap::new();
+    let mut place = |name: &str, path: &Path| places.insert(name.to_string(), path.display().to_string());
+    if let Some(parents) = parents {
+        place("FIL_PROOFS_PARENT_CACHE", &std::path::absolute(parents)?);
+    }
+    if let Some(proving) = proving {
+        let links = work.join("params");
+        remove_dir(&links)?;
+        std::fs::create_dir(&links).with_context(|| format!("cannot make {}", links.display()))?;
+        for file in [proving.params.clone(), proving.params.with_extension("vk")] {
+            if let Some(name) = file.file_name().filter(|_| file.exists()) {
+                let target = std::path::absolute(&file)?;
+                std::os::unix::fs::symlink(target, links.join(name)).context("cannot link the parameters")?;
+            }
+        }
+        place("FIL_PROOFS_PARAMETER_CACHE", &links);
+    }
+    Ok(places)
+}

@@ -1,0 +1,98 @@
+//! Whether output is right: against the reference's earlier output, against the other engine, and through the verifiers.
+
+use std::collections::BTreeMap;
+
+use crate::phase::{Engine, Phase};
+use crate::sector::manifest::FileEntry;
+use crate::sector::{Shape, files};
+use crate::store::Store;
+use crate::trial::record::{Finding, Output, PhaseRecord, Severity, Verified};
+use crate::trial::spec::Spec;
+
+/// What identifies a sector's output up to c1: the shape without its partitions, and the ids. The data follows from the seed only, so a
+/// sector that came from benchy is told apart by its comm_d, which every comparison includes.
+pub fn key(spec: &Spec) -> String {
+    let text = format!("{} {} {:?}", spec.shape.sector_size, spec.shape.layers, spec.identity);
+    blake3::hash(text.as_bytes()).to_hex().to_string()
+}
+
+/// The digest of a phase's output: p1's layers in order, joined by commas; the file of c1 and p4; none for p2, whose commitments say it.
+pub fn digest(phase: Phase, shape: &Shape, entries: &[FileEntry]) -> Option<String> {
+    let names = match phase {
+        Phase::P1 => files::layers(shape),
+        Phase::P2 => return None,
+        Phase::C1 => vec![files::C1_OUTPUT.into()],
+        Phase::P4 => vec![files::PROOF.into()],
+    };
+    let digests: BTreeMap<&str, &str> = entries.iter().map(|entry| (entry.name.as_str(), entry.blake3.as_str())).collect();
+    let found: Option<Vec<&str>> = names.iter().map(|name| digests.get(name.as_str()).copied()).collect();
+    Some(found?.join(","))
+}
+
+/// Checks a phase's output against the commitment of the data, computed when the data was made, and p1's and p2's against what the
+/// reference made earlier for the same sector.
+pub fn check(record: &mut PhaseRecord, comm_d: Option<&str>, known: &Option<Output>) -> Option<Finding> {
+    if let (Some(expected), Some(got)) = (comm_d, &record.output.comm_d)
+        && expected != got
+    {
+        record.verified.ok = Some(false);
+        let text = format!("{} of {} committed to {got} where the data is {expected}", record.phase, record.engine);
+        return Some(Finding::new("comm-d-mismatch", Severity::Error, text));
+    }
+    let known = known.as_ref().filter(|known| known.comm_d == record.output.comm_d)?;
+    let ok = *known == record.output;
+    record.verified = Verified { against: "reference".into(), ok: Some(ok) };
+    (!ok).then(|| mismatch(record, "what the reference made earlier", known))
+}
+
+/// Compares p1 and p2 of two engines that ran on the same input.
+pub fn across_engines(phases: &mut [PhaseRecord]) -> Vec<Finding> {
+    let reference: Vec<PhaseRecord> = phases.iter().filter(|record| record.engine == Engine::Reference).cloned().collect();
+    let natives = phases.iter_mut().filter(|record| record.engine == Engine::Native && record.phase <= Phase::P2);
+    natives
+        .filter_map(|native| {
+            let twin = reference.iter().find(|twin| twin.phase == native.phase && twin.repeat == native.repeat)?;
+            let ok = twin.output == native.output;
+            native.verified = Verified { against: "reference".into(), ok: Some(ok) };
+            (!ok).then(|| mismatch(native, "the reference on the same input", &twin.output))
+        })
+        .collect()
+}
+
+fn mismatch(record: &PhaseRecord, other: &str, expected: &Output) -> Finding {
+    let got = serde_json::to_string(&record.output).unwrap_or_default();
+    let expected = serde_json::to_string(expected).unwrap_or_default();
+    let text = format!("{} of {} differs from {other}: {got} where {expected} was expected", record.phase, record.engine);
+    Finding::new("output-mismatch", Severity::Error, text)
+}
+
+/// p1 and p2 that nothing else was compared with are checked by c1's verifier, which opens labels, columns and replica at the challenges.
+pub fn through_c1(phases: &mut [PhaseRecord]) {
+    let verified: Vec<(Engine, u32, bool)> = phases
+        .iter()
+        .filter(|record| record.phase == Phase::C1)
+        .filter_map(|record| Some((record.engine, record.repeat, record.verified.ok?)))
+        .collect();
+    for record in phases.iter_mut().filter(|record| record.phase <= Phase::P2 && record.verified.ok.is_none()) {
+        if let Some(&(_, _, ok)) = verified.iter().find(|(engine, repeat, _)| (*engine, *repeat) == (record.engine, record.repeat)) {
+            record.verified = Verified { against: "verifier".into(), ok: Some(ok) };
+        }
+    }
+}
+
+/// The first phase whose check failed, in a sentence.
+pub fn wrong(phases: &[PhaseRecord]) -> Option<String> {
+    let record = phases.iter().find(|record| record.verified.ok == Some(false))?;
+    Some(format!(
+        "{} of {} #{} finished, but its output is wrong (checked against: {}): see the findings",
+        record.phase, record.engine, record.repeat, record.verified.against
+    ))
+}
+
+/// Keeps the reference's output of p1 and p2, so that later runs of any engine are verified against it.
+pub fn remember(store: &Store, spec: &Spec, phases: &[PhaseRecord]) -> anyhow::Result<()> {
+    phases
+        .iter()
+        .filter(|record| record.engine == Engine::Reference && record.phase <= Phase::P2 && record.verified.ok != Some(false))
+        .try_for_each(|record| store.keep_reference_output(&key(spec), record.phase, &record.output))
+}

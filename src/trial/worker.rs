@@ -1,0 +1,162 @@
+//! `sealbench worker`: one trial in on stdin, one report out on stdout.
+//!
+//! A process of its own, because the reference's thread pools and settings are process-wide and read once, and because a fresh process gives
+//! clean memory figures. It pins itself before any thread exists, so that every thread inherits the cores.
+
+use std::io::{self, BufRead, Write};
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::{Context, ensure};
+
+use crate::error::{Stop, exit_code};
+use crate::host::{cores, memory, sys};
+use crate::measure::limit;
+use crate::phase::{self, Phase, PhaseContext};
+use crate::trial::job::{Measured, Outcome, Report, Task, Trial};
+use crate::trial::monitor::{self, Shared};
+use crate::trial::record::{Finding, Limit, Severity};
+
+/// Threads of a worker beside the two pools: main, the monitor, the tether.
+pub const EXTRA_THREADS: u32 = 3;
+
+/// Reads a trial, runs it and reports. The report is the only thing on stdout; the process's exit code says the same in short.
+pub fn main() -> ! {
+    let shared = Arc::new(Shared::default());
+    let report = match start(&shared) {
+        Ok(trial) => {
+            match panic::catch_unwind(AssertUnwindSafe(|| work(&trial, &shared))) {
+                Ok(Ok(report)) => report,
+                // An error that follows a panic elsewhere ("Worker Pool was poisoned") is only its echo.
+                Ok(Err(error)) => shared.panicked().unwrap_or_else(|| failure(&error)),
+                Err(_) => shared.panicked().expect("the hook saw the panic"),
+            }
+        }
+        Err(error) => failure(&error),
+    };
+    shared.finish(report)
+}
+
+fn failure(error: &anyhow::Error) -> Report {
+    Report::Failed { message: format!("{error:#}"), code: exit_code(error) }
+}
+
+/// Reads the trial, pins the process and starts the threads that watch it.
+fn start(shared: &Arc<Shared>) -> anyhow::Result<Trial> {
+    let mut line = String::new();
+    let mut input = io::BufReader::new(io::stdin());
+    input.read_line(&mut line).context("cannot read the trial from stdin")?;
+    let trial: Trial =
+        serde_json::from_str(&line).map_err(|e| Stop::Usage.error(format!("stdin holds no trial in one line of JSON: {e}")))?;
+    let cores = cores::resolve(Some(&trial.cores), &sys::allowed_cores()?)?;
+    sys::pin_process(&cores).with_context(|| format!("cannot pin the worker to cores {}", cores::format_list(&cores)))?;
+    for (name, value) in &trial.settings {
+        let set = std::env::var(name).unwrap_or_default();
+        ensure!(&set == value, Stop::Usage.error(format!("the environment has {name}='{set}' where the trial says '{value}'")));
+    }
+    monitor::install(shared, &trial)?;
+    if trial.tethered {
+        let shared = Arc::clone(shared);
+        thread::Builder::new().name("tether".into()).spawn(move || tether(input, &shared))?;
+    }
+    Ok(trial)
+}
+
+/// Waits for "stop", and ends the process when the launcher is gone.
+fn tether(mut input: impl BufRead, shared: &Shared) {
+    let mut line = String::new();
+    while input.read_line(&mut line).is_ok_and(|read| read > 0) {
+        if line.trim() == "stop" {
+            shared.ask_to_stop();
+        }
+        line.clear();
+    }
+    std::process::exit(1);
+}
+
+fn work(trial: &Trial, shared: &Shared) -> anyhow::Result<Report> {
+    match &trial.task {
+        Task::Phase { phase, engine, dir, proving } => {
+            let block_s = (*phase == Phase::P1).then(|| limit::sha256_chain_block_s(limit::best_backend()));
+            let context = PhaseContext {
+                shape: &trial.shape,
+                identity: &trial.identity,
+                dir,
+                proving: proving.as_ref(),
+                probe: &shared.probe,
+            };
+            let outcome = phase::run(*phase, *engine, &context)?;
+            measured(trial, shared, outcome, block_s).map(|measured| Report::Done(Box::new(measured)))
+        }
+        Task::Parents => prepare_parents(trial),
+        Task::Params { into, replace } => prepare_params(trial, shared, into, *replace),
+    }
+}
+
+#[cfg(feature = "reference")]
+fn prepare_parents(trial: &Trial) -> anyhow::Result<Report> {
+    phase::reference::generate_parents(&trial.shape, &trial.identity)?;
+    Ok(Report::Prepared)
+}
+
+#[cfg(feature = "reference")]
+fn prepare_params(trial: &Trial, shared: &Shared, into: &std::path::Path, replace: bool) -> anyhow::Result<Report> {
+    let order = crate::params::install::Order { shape: trial.shape, into, replace, free: sys::free_bytes(into).ok() };
+    let mut progress = |stage: &str, done, total| shared.report_progress(stage, done, total);
+    crate::params::generate::generate(&order, &mut progress).map(Report::Generated)
+}
+
+#[cfg(not(feature = "reference"))]
+fn prepare_parents(_: &Trial) -> anyhow::Result<Report> {
+    Err(phase::unavailable(phase::Engine::Reference))
+}
+
+#[cfg(not(feature = "reference"))]
+fn prepare_params(_: &Trial, _: &Shared, _: &std::path::Path, _: bool) -> anyhow::Result<Report> {
+    Err(phase::unavailable(phase::Engine::Reference))
+}
+
+fn measured(trial: &Trial, shared: &Shared, outcome: Outcome, block_s: Option<f64>) -> anyhow::Result<Measured> {
+    let timed = shared.probe.result().context("the engine never started the clock")?;
+    let spans = shared.probe.timeline.spans();
+    let threads = shared.threads();
+    let label_s = spans.iter().find(|span| span.name == "label").map(|span| span.wall_s);
+    let limit = block_s.zip(label_s).map(|(block_s, label_s)| {
+        let seconds = limit::label_chain(trial.shape.labels(), block_s);
+        Limit { name: "sha256 chain".into(), span: "label".into(), seconds, ratio: label_s / seconds }
+    });
+    let mut findings = [timed.findings, outcome.findings.clone()].concat();
+    findings.extend(shared.unseen_marks().map(|lines| {
+        Finding::new(
+            "span-lines-missing",
+            Severity::Error,
+            format!("the linked crates no longer log {lines}: the spans of this phase are wrong"),
+        )
+    }));
+    let strays: Vec<usize> = threads.cores_seen.iter().copied().filter(|core| !trial.cores.contains(core)).collect();
+    if !strays.is_empty() {
+        let text = format!("threads ran on cores {} outside the pinned set", cores::format_list(&strays));
+        findings.push(Finding::new("affinity-not-honoured", Severity::Error, text));
+    }
+    Ok(Measured {
+        outcome,
+        limit,
+        started_at: timed.started_at,
+        wall_s: timed.wall_s,
+        cpu_s: timed.cpu_s,
+        spans,
+        counters: timed.counters,
+        max_rss_bytes: timed.max_rss_bytes.context("/proc/self/status shows no VmHWM")?,
+        pages: memory::pages_backing(),
+        cores_seen: threads.cores_seen.into_iter().collect(),
+        threads_peak: threads.peak,
+        runnable_peak: threads.runnable_peak,
+        findings,
+    })
+}
+
+/// Writes a line to stderr; a launcher that is gone is no reason to fail.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

@@ -10,7 +10,7 @@ use sealbench::host::cpu;
 
 fn main() -> ExitCode {
     cpu::require_compiled_features();
-    match cli::run(Cli::parse) {
+    match cli::run(Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(std::io::stderr(), "Error: {error:#}");

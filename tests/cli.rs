@@ -34,12 +34,16 @@ fn what_does_not_fit_the_machine_or_the_shape_is_refused() {
         (vec!["--engine", "both"], vec!["native"]),
         (vec!["--threads", "0"], vec!["--threads 0"]),
         (vec!["--repeats", "0"], vec!["--repeats 0"]),
-        (vec!["--sector-size", "2KiB", "--partitions", "2", "--p4-partitions-at-once", "3"], vec!["at-once 3", "1 to 2"]),
+        (
+            vec!["--sector-size", "2KiB", "--partitions", "2", "--p4-partitions-at-once", "3"],
+            vec!["at-once 3", "1 to 2"],
+        ),
     ] {
         home.run(&[vec!["run"], words].concat()).fails(2, &expected);
     }
     let settings = |name: &str, value: &str| {
-        let output = home.command(&["run", "--sector-size", "2KiB", "--phases", "p1"]).env(name, value).output().unwrap();
+        let output =
+            home.command(&["run", "--sector-size", "2KiB", "--phases", "p1"]).env(name, value).output().unwrap();
         common::Ended::from(output)
     };
     settings("FIL_PROOFS_ROWS_TO_DISCARD", "two").fails(2, &["FIL_PROOFS_ROWS_TO_DISCARD", "two"]);

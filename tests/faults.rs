@@ -2,9 +2,9 @@
 
 #![cfg(feature = "reference")]
 
-mod common;
 #[path = "support/absent.rs"]
 mod absent;
+mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -138,7 +138,8 @@ fn a_panic_in_the_linked_crates_is_that_phases_failure() {
     let shape = Shape { layers: 3, ..Shape::network("2KiB".parse().unwrap()) };
     let identity = Identity::from_seed(&Seed([1; 32]));
     let comm_d = data::write(&dir.join("staged-file"), shape.sector_size, &Seed([1; 32])).unwrap();
-    fs::write(dir.join("piece-infos-file"), serde_json::json!([{"commitment": comm_d, "size": 2032}]).to_string()).unwrap();
+    fs::write(dir.join("piece-infos-file"), serde_json::json!([{"commitment": comm_d, "size": 2032}]).to_string())
+        .unwrap();
     let (p1, _) = report(&home, &trial(Phase::P1, &dir, shape, identity.clone()), &dir);
     assert!(matches!(p1, Report::Done(_)), "{p1:?}");
     let (p2, code) = report(&home, &trial(Phase::P2, &dir, shape, identity), &dir);
@@ -189,7 +190,10 @@ fn a_damaged_parent_cache_is_made_again() {
     let run = |dir: &str| home.record(&["run", "--sector-size", "2KiB", "--phases", "p1", "--run-dir", dir]);
     let right = run("one");
     let parents = home.path("home/parents");
-    let cache = fs::read_dir(&parents).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().is_some_and(|e| e == "cache"));
+    let cache = fs::read_dir(&parents)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.extension().is_some_and(|e| e == "cache"));
     let cache: PathBuf = cache.unwrap();
     corrupt(&cache, 777);
     let again = run("two");
@@ -257,7 +261,8 @@ fn a_read_only_directory_is_one_clear_sentence() {
         return absent::absent("mount-tmpfs", "mounting a tmpfs needs root");
     };
     let dir = mount.0.join("seal");
-    let run = |words: &[&str]| -> Ended { home.run(&[&["run", "--sector-size", "2KiB", "--phases", "p1"], words].concat()) };
+    let run =
+        |words: &[&str]| -> Ended { home.run(&[&["run", "--sector-size", "2KiB", "--phases", "p1"], words].concat()) };
     run(&["--run-dir", dir.to_str().unwrap()]).fails(1, &["cannot make the run directory", "Read-only"]);
     run(&["--json", mount.0.join("out.json").to_str().unwrap()]).fails(2, &["--json", "out.json"]);
 }

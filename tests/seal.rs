@@ -89,7 +89,8 @@ fn phases_run_one_by_one_on_the_same_directory() {
 #[test]
 fn every_repeat_does_all_of_the_work() {
     let home = Home::new();
-    let record = home.record(&["run", "--sector-size", "2KiB", "--phases", "p1,p2", "--repeats", "3", "--run-dir", "seal"]);
+    let record =
+        home.record(&["run", "--sector-size", "2KiB", "--phases", "p1,p2", "--repeats", "3", "--run-dir", "seal"]);
     assert_eq!(record["phases"].as_array().unwrap().len(), 6);
     assert!(!logged(&home.path("seal"), "skipping layer") && !logged(&home.path("seal"), "found valid labels"));
     let log = fs::read_to_string(home.path("seal/run.log")).unwrap();
@@ -138,8 +139,10 @@ fn threads_are_pinned_and_bounded() {
         let limit = 2 + u64::from(sealbench::trial::worker::EXTRA_THREADS);
         assert!(phase["threads_peak"].as_u64().unwrap() <= limit, "{name}: {phase}");
     }
-    let record = home.record(&["run", "--sector-size", "8MiB", "--phases", "p2", "--threads", "2", "--run-dir", "new"]
-        .map(|word| if word == "p2" { "p1,p2" } else { word }));
+    let record = home.record(
+        &["run", "--sector-size", "8MiB", "--phases", "p2", "--threads", "2", "--run-dir", "new"]
+            .map(|word| if word == "p2" { "p1,p2" } else { word }),
+    );
     let p2 = phase(&record, "p2");
     assert!(p2["threads_peak"].as_u64().unwrap() <= 4 + u64::from(sealbench::trial::worker::EXTRA_THREADS));
     assert!(p2["runnable_peak"].as_u64().unwrap() <= 2, "{p2}");

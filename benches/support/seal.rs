@@ -8,7 +8,7 @@ use filecoin_proofs::parameters::public_params;
 use filecoin_proofs::{
     PieceInfo, PoRepConfig, seal_commit_phase1, seal_pre_commit_phase1, seal_pre_commit_phase2, with_shape,
 };
-use sealbench::sector::{Identity, SectorSize, Seed};
+use sealbench::sector::{Identity, SectorSize, Seed, data};
 use storage_proofs_core::api_version::ApiVersion;
 use storage_proofs_core::merkle::MerkleTreeTrait;
 
@@ -33,7 +33,7 @@ fn seal_shape<Tree: 'static + MerkleTreeTrait>(dir: &Path, size: SectorSize, see
     let [cache, unsealed, sealed] = ["cache", "unsealed", "sealed"].map(|name| dir.join(name));
     fs::create_dir(&cache)?;
     File::create(&sealed)?;
-    let comm_d = write_data(&unsealed, size, seed)?;
+    let comm_d = data::write(&unsealed, size, seed)?;
     let pieces = [PieceInfo::new(comm_d, config.unpadded_bytes_amount())?];
     public_params::<Tree>(&config)?.graph.parent_cache()?;
 
@@ -53,20 +53,4 @@ fn seal_shape<Tree: 'static + MerkleTreeTrait>(dir: &Path, size: SectorSize, see
     let c1_s = start.elapsed().as_secs_f64();
 
     Ok(Sealed { comm_d, comm_r, p1_s, p2_s, c1_s })
-}
-
-/// Writes Fr32 data of a seed and returns its comm_d.
-fn write_data(path: &Path, size: SectorSize, seed: &Seed) -> anyhow::Result<[u8; 32]> {
-    use sealbench_kernels::{cpu::Features, sha256};
-    let mut data = vec![0; size.bytes() as usize];
-    blake3::Hasher::new_keyed(&seed.0).finalize_xof().fill(&mut data);
-    let nodes = data.as_chunks_mut::<32>().0;
-    nodes.iter_mut().for_each(|node| node[31] &= 0x3f);
-    let mut row = nodes.to_vec();
-    let backend = sha256::Backend::supported(&Features::detect()).next().expect("portable is always there");
-    while row.len() > 1 {
-        row = row.as_chunks::<2>().0.iter().map(|[left, right]| sha256::hash_node_pair(backend, left, right)).collect();
-    }
-    fs::write(path, data)?;
-    Ok(row[0])
 }

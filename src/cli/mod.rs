@@ -42,8 +42,8 @@ impl std::str::FromStr for CoresArg {
 }
 
 /// Runs the command line.
-pub fn run(parse: fn() -> Cli) -> anyhow::Result<()> {
-    match parse().command {
+pub fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command {
         Command::Run(args) => run::run(args),
         Command::Params(args) => params::run(args),
         Command::Results(args) => results::run(args),

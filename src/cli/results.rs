@@ -7,12 +7,12 @@ use anyhow::Context;
 use clap::{Args, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
+use crate::disk::write_file;
 use crate::error::Stop;
 use crate::report::export;
 use crate::report::table::{Align, full_report, table};
 use crate::report::unfinished::{Unfinished, resume};
 use crate::report::units;
-use crate::disk::write_file;
 use crate::store::{RunRow, Store, bundle};
 use crate::trial::record::RunState;
 use crate::trial::status::{RunStatus, STATUS_FILE};

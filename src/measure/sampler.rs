@@ -74,7 +74,11 @@ mod tests {
         let mut threads = Threads::default();
         std::thread::scope(|scope| {
             for _ in 0..2 {
-                scope.spawn(|| while !stop.load(Ordering::Relaxed) {});
+                scope.spawn(|| {
+                    while !stop.load(Ordering::Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
             }
             scope.spawn(|| {
                 while !stop.load(Ordering::Relaxed) {

@@ -131,6 +131,8 @@ pub fn run(_: Phase, engine: Engine, _: &PhaseContext<'_>) -> anyhow::Result<Out
 pub fn unavailable(engine: Engine) -> anyhow::Error {
     Stop::Usage.error(match engine {
         Engine::Native => "there is no native engine yet: use --engine reference",
-        Engine::Reference => "this binary was built without the reference engine: build it with the feature `reference`",
+        Engine::Reference => {
+            "this binary was built without the reference engine: build it with the feature `reference`"
+        }
     })
 }

@@ -2,11 +2,11 @@
 
 use std::fs;
 
+use crate::measure::probe::Probe;
+use crate::measure::timeline::Timeline;
 use crate::phase::Phase;
 use crate::sector::Shape;
 use crate::sector::shape::{NODE_BYTES, PARENTS};
-use crate::measure::probe::Probe;
-use crate::measure::timeline::Timeline;
 use crate::trial::job::{Task, Trial};
 use crate::trial::status::Progress;
 

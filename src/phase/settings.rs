@@ -30,7 +30,11 @@ const SETTINGS: [Setting; 8] = [
     },
     Setting { name: "FIL_PROOFS_USE_MULTICORE_SDR", kind: Kind::Bool, default: "false" },
     Setting { name: "FIL_PROOFS_MULTICORE_SDR_PRODUCERS", kind: Kind::Number { min: 1, max: 64 }, default: "3" },
-    Setting { name: "FIL_PROOFS_MULTICORE_SDR_PRODUCER_STRIDE", kind: Kind::Number { min: 1, max: 1 << 20 }, default: "128" },
+    Setting {
+        name: "FIL_PROOFS_MULTICORE_SDR_PRODUCER_STRIDE",
+        kind: Kind::Number { min: 1, max: 1 << 20 },
+        default: "128",
+    },
     Setting { name: "FIL_PROOFS_MULTICORE_SDR_LOOKAHEAD", kind: Kind::Number { min: 1, max: 1 << 20 }, default: "800" },
     Setting { name: "FIL_PROOFS_VERIFY_CACHE", kind: Kind::Bool, default: "false" },
     Setting { name: "FIL_PROOFS_VERIFY_PRODUCTION_PARAMS", kind: Kind::Bool, default: "false" },
@@ -55,7 +59,9 @@ pub fn resolve(environment: &BTreeMap<String, String>, threads: u32) -> anyhow::
     for name in environment.keys().filter(|name| name.starts_with("FIL_PROOFS_")) {
         let known = SETTINGS.iter().any(|setting| setting.name == name);
         if !known && !PLACES.contains(&name.as_str()) && !WITHOUT_EFFECT.contains(&name.as_str()) {
-            return Err(Stop::Usage.error(format!("{name} is not a setting of rust-fil-proofs: unset it or correct its name")));
+            return Err(
+                Stop::Usage.error(format!("{name} is not a setting of rust-fil-proofs: unset it or correct its name"))
+            );
         }
     }
     let mut settings = BTreeMap::new();

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use super::table::fields;
 use super::units;
+use crate::host::process::is_alive;
 use crate::store::RunRow;
 use crate::trial::status::{At, LOG_FILE, RunStatus};
 
@@ -129,15 +130,6 @@ fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |c: char| c.is_alphanumeric() || "/._-+:@%".contains(c);
     if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
-}
-
-/// Whether this very process, and not a later one with its id, still runs; a zombie does not.
-fn is_alive(pid: u32, start_ticks: u64) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The command, in parentheses, may hold anything; what follows the last one are fields 3 and up.
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_ascii_whitespace().collect();
-    let ended = fields.first().is_none_or(|state| ["Z", "X"].contains(state));
-    !ended && fields.get(19).and_then(|ticks| ticks.parse().ok()) == Some(start_ticks)
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
+use crate::disk::digest;
 use crate::error::Stop;
 use crate::phase::{Engine, Phase};
-use crate::disk::digest;
 use crate::sector::identity::Bytes32;
 use crate::sector::{Identity, Seed, Shape};
 use crate::trial::record::PhaseRecord;

@@ -14,9 +14,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::disk::{remove_dir, remove_file, write_by_rename};
 use crate::error::Stop;
 use crate::phase::{Engine, Phase};
-use crate::disk::{remove_dir, remove_file, write_by_rename};
 use crate::sector::identity::Bytes32;
 use crate::sector::manifest::{self, Data, FileEntry, MANIFEST_FILE, Manifest, Set, Whole, entries, link_all};
 use crate::sector::{Identity, Seed, Shape, benchy, data, files};
@@ -129,7 +129,8 @@ impl RunDir {
 
     /// The lowest repeat from which on no set of this engine holds any of these phases.
     pub fn free_repeat(&self, phases: &[Phase], engine: Engine) -> u32 {
-        let taken = |set: &&Set| set.engine == Some(engine) && phases.iter().any(|phase| set.phases.contains_key(phase));
+        let taken =
+            |set: &&Set| set.engine == Some(engine) && phases.iter().any(|phase| set.phases.contains_key(phase));
         self.manifest.sets.values().filter(taken).map(|set| set.repeat + 1).max().unwrap_or(0)
     }
 

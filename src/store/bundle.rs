@@ -12,14 +12,14 @@ use serde::Deserialize;
 
 use super::{Store, is_id};
 use crate::disk::write_file;
+use crate::sector::manifest::MANIFEST_FILE;
 use crate::trial::record::{Record, SCHEMA};
 use crate::trial::status::LOG_FILE;
 
 const RECORD: &str = "record.json";
-const MANIFEST: &str = "manifest.json";
 
 /// The files a bundle may hold of a run.
-const NAMES: [&str; 3] = [RECORD, LOG_FILE, MANIFEST];
+const NAMES: [&str; 3] = [RECORD, LOG_FILE, MANIFEST_FILE];
 
 /// Most bytes of one file; a longer log is packed from its end.
 const MAX_FILE: u64 = 16 << 20;
@@ -52,7 +52,7 @@ pub fn pack(store: &Store, ids: &[String], out: &Path, overwrite: bool) -> anyho
         for id in ids {
             let record = store.record_text(id)?.into_bytes();
             let run_dir = store.run(id)?.run_dir;
-            let others = [LOG_FILE, MANIFEST].map(|name| (name, run_dir.as_deref().map(|dir| dir.join(name))));
+            let others = [LOG_FILE, MANIFEST_FILE].map(|name| (name, run_dir.as_deref().map(|dir| dir.join(name))));
             total += append(&mut tar, id, RECORD, &record)?;
             for (name, path) in others {
                 if let Some(bytes) = path.map(|path| tail(&path)).transpose()?.flatten() {
@@ -279,7 +279,7 @@ mod tests {
         let run_dir = home.path().join("run");
         fs::create_dir(&run_dir).unwrap();
         fs::write(run_dir.join(LOG_FILE), "the log\n").unwrap();
-        fs::write(run_dir.join(MANIFEST), "{}").unwrap();
+        fs::write(run_dir.join(MANIFEST_FILE), "{}").unwrap();
         fs::write(run_dir.join("sealed"), "sector data").unwrap();
         let start = RunStart {
             id: ID.to_string(),

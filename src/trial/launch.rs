@@ -164,7 +164,9 @@ fn judge(report: Option<String>, status: ExitStatus, signals: &Signals) -> anyho
         }),
         _ if signals.stops() > 0 => Err(interrupted()),
         _ => Err(match status.signal() {
-            Some(9) => anyhow!("the worker was killed (SIGKILL): if nobody did that, the kernel ran out of memory (see dmesg)"),
+            Some(9) => {
+                anyhow!("the worker was killed (SIGKILL): if nobody did that, the kernel ran out of memory (see dmesg)")
+            }
             Some(signal) => anyhow!("the worker died of signal {signal}"),
             None => anyhow!("the worker ended without a report (exit code {})", status.code().unwrap_or(-1)),
         }),

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
+use crate::disk::{digest, remove_dir, write_by_rename};
 use crate::error::Stop;
 use crate::host::{cores, sys};
 use crate::params::install::{Generated, announcement};
 use crate::params::search::{self, SearchPath, examine};
-use crate::disk::{digest, remove_dir, write_by_rename};
 use crate::phase::settings;
+use crate::sector::{Identity, Seed, Shape};
 use crate::trial::estimate::show;
 use crate::trial::job::{Task, Trial};
-use crate::sector::{Identity, Seed, Shape};
 use crate::trial::launch::{self, Done, Listener};
 use crate::trial::signals::Signals;
 use crate::trial::spec::Spec;
@@ -43,12 +43,7 @@ impl Setup<'_> {
 /// The parameter file that p4 will use; generates development parameters where there are none, after saying what that takes.
 ///
 /// What is there but damaged or of unknown origin is never replaced unasked.
-pub fn parameters(
-    spec: &Spec,
-    setup: &Setup<'_>,
-    home: &Path,
-    voice: &mut Voice,
-) -> anyhow::Result<PathBuf> {
+pub fn parameters(spec: &Spec, setup: &Setup<'_>, home: &Path, voice: &mut Voice) -> anyhow::Result<PathBuf> {
     let search = SearchPath::from_env()?;
     if let Some(usable) = locate(spec, &search, voice) {
         return Ok(usable);
@@ -72,7 +67,8 @@ pub fn parameters(
         )));
     }
     generate(spec.shape, &into, false, setup, voice)?;
-    locate(spec, &search, voice).with_context(|| format!("the parameters generated into {} are not usable", into.display()))
+    locate(spec, &search, voice)
+        .with_context(|| format!("the parameters generated into {} are not usable", into.display()))
 }
 
 fn locate(spec: &Spec, search: &SearchPath, voice: &mut Voice) -> Option<PathBuf> {
@@ -124,12 +120,7 @@ pub fn generate_for(
 /// Directory of a usable parent cache: generated where there is none, into a scratch directory and renamed, with its digest beside it.
 ///
 /// The reference uses any file of that name, whatever is in it; here it must match its digest, or it is made again.
-pub fn parents(
-    spec: &Spec,
-    setup: &Setup<'_>,
-    home: &Path,
-    voice: &mut Voice,
-) -> anyhow::Result<PathBuf> {
+pub fn parents(spec: &Spec, setup: &Setup<'_>, home: &Path, voice: &mut Voice) -> anyhow::Result<PathBuf> {
     let dir = home.join("parents");
     fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
     let name = cache_file(spec)?;
@@ -172,7 +163,8 @@ fn cache_file(_: &Spec) -> anyhow::Result<String> {
 /// Refuses where a file system lacks the room.
 pub fn check_space(dir: &Path, needed: u64, what: &str) -> anyhow::Result<()> {
     let existing = dir.ancestors().find(|dir| dir.exists()).unwrap_or(Path::new("/"));
-    let free = sys::free_bytes(existing).with_context(|| format!("cannot ask for the free space of {}", existing.display()))?;
+    let free = sys::free_bytes(existing)
+        .with_context(|| format!("cannot ask for the free space of {}", existing.display()))?;
     if free < needed {
         return Err(Stop::Refused.error(format!(
             "{what} needs {} in {} and {} are free: make room or name another directory",

@@ -77,7 +77,8 @@ impl Request {
         let manifest = dir.manifest();
         let mut phases = self.phases()?;
         let conflict = |what: String| {
-            Err(Stop::Usage.error(format!("{} holds {what}: drop the option or name another directory", dir.path().display())))
+            Err(Stop::Usage
+                .error(format!("{} holds {what}: drop the option or name another directory", dir.path().display())))
         };
         if self.sector_size.is_some_and(|size| size != manifest.shape.sector_size)
             || self.layers.is_some_and(|layers| layers != manifest.shape.layers)
@@ -86,7 +87,9 @@ impl Request {
             return conflict(format!("a sector of {}", manifest.shape));
         }
         if self.seed.is_some() && self.seed != manifest.seed {
-            return conflict(manifest.seed.map_or("a sector of benchy's".into(), |seed| format!("a sector of seed {seed}")));
+            return conflict(
+                manifest.seed.map_or("a sector of benchy's".into(), |seed| format!("a sector of seed {seed}")),
+            );
         }
         if self.phases.is_none() {
             phases.retain(|&phase| !manifest.sets.values().any(|set| set.phases.contains_key(&phase)));

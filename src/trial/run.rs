@@ -10,23 +10,23 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tempfile::NamedTempFile;
 
+use crate::disk::remove_dir;
 use crate::error::{Stop, stop_of};
 use crate::home::home;
 use crate::host::{BuildInfo, HostInfo, memory};
 use crate::measure::{clock, stats};
 use crate::phase::{Engine, Phase, settings};
-use crate::disk::remove_dir;
 use crate::sector::{RunDir, Seed, files};
 use crate::store::{RunStart, Store};
 use crate::trial::estimate::{self, ProvingMemory, show};
 use crate::trial::job::{Measured, Proving, Task, Trial};
+use crate::trial::launch::{self, Done};
+use crate::trial::prepare::{self, Setup};
 use crate::trial::record::{Finding, Origin, PhaseRecord, Record, RunState, SCHEMA, Severity, SpecRecord, Validity};
 use crate::trial::request::Request;
 use crate::trial::session::Session;
 use crate::trial::signals::Signals;
 use crate::trial::spec::Spec;
-use crate::trial::launch::{self, Done};
-use crate::trial::prepare::{self, Setup};
 use crate::trial::verify;
 
 /// What a run ended with.
@@ -118,7 +118,8 @@ impl Plan {
                 (Some(seed), spec)
             }
         };
-        let environment = env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let environment =
+            env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
         let settings = settings::resolve(&environment, spec.threads)?;
         let transient = request.run_dir.is_none() && !request.keep;
         Ok(Plan { spec, seed, existing, dir, settings, transient })
@@ -129,7 +130,9 @@ impl Plan {
         let spec = &self.spec;
         if let Some(available) = memory::available_bytes() {
             let estimates = spec.phases.iter().map(|&phase| (phase, estimate::memory(phase, spec)));
-            if let Some((phase, needed)) = estimates.max_by_key(|&(_, bytes)| bytes).filter(|&(_, bytes)| bytes > available) {
+            if let Some((phase, needed)) =
+                estimates.max_by_key(|&(_, bytes)| bytes).filter(|&(_, bytes)| bytes > available)
+            {
                 return Err(Stop::Refused.error(format!(
                     "{phase} of {} needs about {} of memory and {} are available: use a machine with more, or a smaller --sector-size",
                     spec.shape,
@@ -144,7 +147,8 @@ impl Plan {
     fn disk_needed(&self) -> u64 {
         let spec = &self.spec;
         let whole = |phase: &&Phase| {
-            let done = |dir: &RunDir| spec.engines.iter().all(|&engine| dir.is_whole(**phase, engine, spec.first_repeat));
+            let done =
+                |dir: &RunDir| spec.engines.iter().all(|&engine| dir.is_whole(**phase, engine, spec.first_repeat));
             self.existing.as_ref().is_some_and(done)
         };
         let phases: Vec<Phase> = spec.phases.iter().filter(|phase| !whole(phase)).copied().collect();
@@ -161,11 +165,19 @@ impl Plan {
         let phases: Vec<&str> = spec.phases.iter().map(|phase| phase.name()).collect();
         let engines: Vec<&str> = spec.engines.iter().map(|engine| engine.name()).collect();
         let mut lines = vec![
-            format!("would run {} of {} on {}, {} times", phases.join(","), spec.shape, engines.join(" and "), spec.repeats),
+            format!(
+                "would run {} of {} on {}, {} times",
+                phases.join(","),
+                spec.shape,
+                engines.join(" and "),
+                spec.repeats
+            ),
             format!("cores {}, {} threads per pool", crate::host::cores::format_list(&spec.cores), spec.threads),
             format!("directory {}, {} of space", self.dir.display(), show(self.disk_needed())),
         ];
-        lines.extend(spec.phases.iter().map(|&phase| format!("{phase} memory: about {}", show(estimate::memory(phase, spec)))));
+        lines.extend(
+            spec.phases.iter().map(|&phase| format!("{phase} memory: about {}", show(estimate::memory(phase, spec)))),
+        );
         if spec.phases.contains(&Phase::P4) {
             let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);
             lines.push(memory.line(spec.p4_partitions_at_once));

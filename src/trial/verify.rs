@@ -24,7 +24,8 @@ pub fn digest(phase: Phase, shape: &Shape, entries: &[FileEntry]) -> Option<Stri
         Phase::C1 => vec![files::C1_OUTPUT.into()],
         Phase::P4 => vec![files::PROOF.into()],
     };
-    let digests: BTreeMap<&str, &str> = entries.iter().map(|entry| (entry.name.as_str(), entry.blake3.as_str())).collect();
+    let digests: BTreeMap<&str, &str> =
+        entries.iter().map(|entry| (entry.name.as_str(), entry.blake3.as_str())).collect();
     let found: Option<Vec<&str>> = names.iter().map(|name| digests.get(name.as_str()).copied()).collect();
     Some(found?.join(","))
 }
@@ -47,7 +48,8 @@ pub fn check(record: &mut PhaseRecord, comm_d: Option<&str>, known: &Option<Outp
 
 /// Compares p1 and p2 of two engines that ran on the same input.
 pub fn across_engines(phases: &mut [PhaseRecord]) -> Vec<Finding> {
-    let reference: Vec<PhaseRecord> = phases.iter().filter(|record| record.engine == Engine::Reference).cloned().collect();
+    let reference: Vec<PhaseRecord> =
+        phases.iter().filter(|record| record.engine == Engine::Reference).cloned().collect();
     let natives = phases.iter_mut().filter(|record| record.engine == Engine::Native && record.phase <= Phase::P2);
     natives
         .filter_map(|native| {
@@ -62,7 +64,8 @@ pub fn across_engines(phases: &mut [PhaseRecord]) -> Vec<Finding> {
 fn mismatch(record: &PhaseRecord, other: &str, expected: &Output) -> Finding {
     let got = serde_json::to_string(&record.output).unwrap_or_default();
     let expected = serde_json::to_string(expected).unwrap_or_default();
-    let text = format!("{} of {} differs from {other}: {got} where {expected} was expected", record.phase, record.engine);
+    let text =
+        format!("{} of {} differs from {other}: {got} where {expected} was expected", record.phase, record.engine);
     Finding::new("output-mismatch", Severity::Error, text)
 }
 
@@ -74,7 +77,9 @@ pub fn through_c1(phases: &mut [PhaseRecord]) {
         .filter_map(|record| Some((record.engine, record.repeat, record.verified.ok?)))
         .collect();
     for record in phases.iter_mut().filter(|record| record.phase <= Phase::P2 && record.verified.ok.is_none()) {
-        if let Some(&(_, _, ok)) = verified.iter().find(|(engine, repeat, _)| (*engine, *repeat) == (record.engine, record.repeat)) {
+        if let Some(&(_, _, ok)) =
+            verified.iter().find(|(engine, repeat, _)| (*engine, *repeat) == (record.engine, record.repeat))
+        {
             record.verified = Verified { against: "verifier".into(), ok: Some(ok) };
         }
     }
@@ -93,6 +98,8 @@ pub fn wrong(phases: &[PhaseRecord]) -> Option<String> {
 pub fn remember(store: &Store, spec: &Spec, phases: &[PhaseRecord]) -> anyhow::Result<()> {
     phases
         .iter()
-        .filter(|record| record.engine == Engine::Reference && record.phase <= Phase::P2 && record.verified.ok != Some(false))
+        .filter(|record| {
+            record.engine == Engine::Reference && record.phase <= Phase::P2 && record.verified.ok != Some(false)
+        })
         .try_for_each(|record| store.keep_reference_output(&key(spec), record.phase, &record.output))
 }

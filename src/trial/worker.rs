@@ -11,7 +11,7 @@ use std::thread;
 use anyhow::{Context, ensure};
 
 use crate::error::{Stop, exit_code};
-use crate::host::{cores, memory, sys};
+use crate::host::{Meter, cores, memory, sys};
 use crate::measure::limit;
 use crate::phase::{self, Phase, PhaseContext};
 use crate::trial::job::{Measured, Outcome, Report, Task, Trial};
@@ -47,13 +47,19 @@ fn start(shared: &Arc<Shared>) -> anyhow::Result<Trial> {
     let mut line = String::new();
     let mut input = io::BufReader::new(io::stdin());
     input.read_line(&mut line).context("cannot read the trial from stdin")?;
-    let trial: Trial =
-        serde_json::from_str(&line).map_err(|e| Stop::Usage.error(format!("stdin holds no trial in one line of JSON: {e}")))?;
+    let trial: Trial = serde_json::from_str(&line)
+        .map_err(|e| Stop::Usage.error(format!("stdin holds no trial in one line of JSON: {e}")))?;
     let cores = cores::resolve(Some(&trial.cores), &sys::allowed_cores()?)?;
-    sys::pin_process(&cores).with_context(|| format!("cannot pin the worker to cores {}", cores::format_list(&cores)))?;
+    sys::pin_process(&cores)
+        .with_context(|| format!("cannot pin the worker to cores {}", cores::format_list(&cores)))?;
+    // Opens the perf events on this thread alone: threads that come later inherit them.
+    drop(Meter::start());
     for (name, value) in &trial.settings {
         let set = std::env::var(name).unwrap_or_default();
-        ensure!(&set == value, Stop::Usage.error(format!("the environment has {name}='{set}' where the trial says '{value}'")));
+        ensure!(
+            &set == value,
+            Stop::Usage.error(format!("the environment has {name}='{set}' where the trial says '{value}'"))
+        );
     }
     monitor::install(shared, &trial)?;
     if trial.tethered {

@@ -18,12 +18,12 @@ use storage_proofs_core::compound_proof::CompoundProof;
 use storage_proofs_core::merkle::MerkleTreeTrait;
 use storage_proofs_porep::stacked::{self, PublicInputs, StackedCircuit, StackedCompound, Tau};
 
+use crate::disk::write_by_rename;
 use crate::host::Counters;
 use crate::params::estimate::Estimate;
 use crate::phase::PhaseContext;
 use crate::phase::reference::precommit::pieces;
 use crate::phase::reference::{porep, store};
-use crate::disk::write_by_rename;
 use crate::sector::files;
 use crate::trial::job::{Outcome, Proving};
 use crate::trial::record::{Finding, Output, Severity, Verified, Work};
@@ -152,7 +152,8 @@ where
     for batch in c1.vanilla_proofs.chunks(at_once.max(1) as usize) {
         context.probe.timeline.enter("synthesize");
         let circuits = batch.iter().map(|vanilla| circuit(&public, vanilla, &graph)).collect::<anyhow::Result<_>>()?;
-        let proofs: Vec<Proof<Bls12>> = create_random_proof_batch::<Bls12, Circuit<Tree>, _, _>(circuits, params, &mut OsRng)?;
+        let proofs: Vec<Proof<Bls12>> =
+            create_random_proof_batch::<Bls12, Circuit<Tree>, _, _>(circuits, params, &mut OsRng)?;
         context.probe.timeline.enter("assemble");
         proofs.iter().try_for_each(|proof| proof.write(&mut bytes))?;
     }
@@ -162,7 +163,10 @@ where
 type Public<Tree> = PublicInputs<<<Tree as MerkleTreeTrait>::Hasher as Hasher>::Domain, DefaultPieceDomain>;
 
 fn public_inputs<Tree: MerkleTreeTrait>(c1: &SealCommitPhase1Output<Tree>) -> anyhow::Result<Public<Tree>> {
-    ensure!(!c1.vanilla_proofs.is_empty() && c1.vanilla_proofs.iter().all(|p| !p.is_empty()), "c1's output holds no proofs");
+    ensure!(
+        !c1.vanilla_proofs.is_empty() && c1.vanilla_proofs.iter().all(|p| !p.is_empty()),
+        "c1's output holds no proofs"
+    );
     Ok(PublicInputs {
         replica_id: c1.replica_id,
         tau: Some(Tau {

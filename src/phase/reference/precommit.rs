@@ -56,9 +56,9 @@ pub fn p2<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow
     let (shape, dir) = (context.shape, context.dir);
     let config = porep::config(shape, context.identity);
     let labels: SealPreCommitPhase1Output<Tree> = store::read(&dir.join(files::P1_OUTPUT))?;
-    let output: SealPreCommitOutput = context.probe.timed("read", || {
-        seal_pre_commit_phase2::<_, _, Tree>(&config, labels, dir, dir.join(files::SEALED))
-    })?;
+    let output: SealPreCommitOutput = context
+        .probe
+        .timed("read", || seal_pre_commit_phase2::<_, _, Tree>(&config, labels, dir, dir.join(files::SEALED)))?;
     store::write(&dir.join(files::P2_OUTPUT), &output)?;
     let aux: PersistentAux<<Tree::Hasher as Hasher>::Domain> = store::read(&dir.join(files::P_AUX))?;
     Ok(Outcome {

@@ -42,6 +42,24 @@ impl Timeline {
         self.lock().open.map(|(name, _)| name)
     }
 
+    /// Wall seconds since the open span opened.
+    pub fn open_for_s(&self) -> f64 {
+        self.lock().open.map_or(0.0, |(_, start)| start.until(&Stamp::now()).0)
+    }
+
+    /// Wall seconds of the closed parts of this span.
+    pub fn closed_s(&self, name: &str) -> f64 {
+        self.lock().closed.iter().find(|span| span.name == name).map_or(0.0, |span| span.wall_s)
+    }
+
+    /// Adds to a closed span what a reader must know of it, and the bytes it read.
+    pub fn annotate(&self, name: &str, note: &str, bytes: u64) {
+        if let Some(span) = self.lock().closed.iter_mut().find(|span| span.name == name) {
+            span.note = Some(note.to_string());
+            span.bytes = Some(bytes);
+        }
+    }
+
     /// Parts of this span that are closed.
     pub fn parts(&self, name: &str) -> usize {
         self.lock().closed.iter().find(|span| span.name == name).map_or(0, |span| span.parts.len())

@@ -15,11 +15,17 @@ use serde_json::Value;
 /// A home, and room for run directories beside it.
 pub struct Home {
     dir: tempfile::TempDir,
+    variables: Vec<(&'static str, PathBuf)>,
 }
 
 impl Home {
     pub fn new() -> Home {
-        Home { dir: tempfile::tempdir().unwrap() }
+        Home { dir: tempfile::tempdir().unwrap(), variables: Vec::new() }
+    }
+
+    /// A home whose commands see this variable.
+    pub fn with(name: &'static str, value: &Path) -> Home {
+        Home { variables: vec![(name, value.to_path_buf())], ..Home::new() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -33,6 +39,7 @@ impl Home {
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("FIL_PROOFS_")) {
             command.env_remove(name);
         }
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command
     }
 

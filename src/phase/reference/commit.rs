@@ -110,6 +110,7 @@ impl ParameterFile {
     fn open(context: &PhaseContext<'_>, proving: &Proving) -> anyhow::Result<ParameterFile> {
         let path = &proving.params;
         let unreadable = || format!("cannot read the parameters {}", path.display());
+        let before = storage_bytes();
         context.probe.timeline.enter("params");
         let source = match proving.mode {
             ParamsMode::Mapped => {
@@ -123,8 +124,18 @@ impl ParameterFile {
             }
         };
         context.probe.timeline.close();
+        let bytes = File::open(path).and_then(|file| file.metadata()).with_context(unreadable)?.len();
+        // Anything short of most of the file from storage means that the page cache held the rest.
+        let cold = storage_bytes().zip(before).map(|(after, before)| after - before > bytes / 2);
+        let note = cold.map_or("unknown", |cold| if cold { "cold" } else { "warm" });
+        context.probe.timeline.annotate("params", note, bytes);
         Ok(source)
     }
+}
+
+/// Bytes this process has read from storage.
+fn storage_bytes() -> Option<u64> {
+    Some(procfs::process::Process::myself().ok()?.io().ok()?.read_bytes)
 }
 
 fn read_through(path: &Path) -> std::io::Result<()> {

@@ -3,9 +3,10 @@
 use std::fs::{self, File, Permissions};
 use std::io::{BufWriter, ErrorKind, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tempfile::NamedTempFile;
 
 use crate::error::Stop;
 
@@ -48,10 +49,7 @@ pub fn write_file(
     if !overwrite && path.symlink_metadata().is_ok() {
         return Err(exists());
     }
-    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A temporary file is private by default; this one is for others, so it gets the modes of a plain file (less the umask).
-    let mut file =
-        tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(dir).with_context(what)?;
+    let mut file = temporary_beside(path).with_context(what)?;
     let mut out = BufWriter::new(&mut file);
     content(&mut out)?;
     out.flush().with_context(what)?;
@@ -59,15 +57,52 @@ pub fn write_file(
     file.as_file().sync_all().with_context(what)?;
     let kept = if overwrite { file.persist(path) } else { file.persist_noclobber(path) };
     match kept {
-        Ok(_) => File::open(dir).and_then(|dir| dir.sync_all()).with_context(what),
+        Ok(_) => File::open(parent(path)).and_then(|dir| dir.sync_all()).with_context(what),
         Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
         Err(e) => Err(e.error).with_context(what),
     }
 }
 
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A temporary file is private by default; this one is for others, so it gets the modes of a plain file (less the umask).
+fn temporary_beside(path: &Path) -> std::io::Result<NamedTempFile> {
+    tempfile::Builder::new().permissions(Permissions::from_mode(0o666)).tempfile_in(parent(path))
+}
+
 /// Writes a small file so that its name only ever holds the whole content.
 pub fn write_by_rename(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     write_file(path, true, |out| Ok(out.write_all(bytes)?))
+}
+
+/// A file that an option names: opened before the work starts, so that a path that cannot be written is known at once, and written by
+/// rename when there is something to write.
+pub struct Promised {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Promised {
+    /// Opens the file; `option` is what the error names.
+    pub fn open(option: &str, path: &Path) -> anyhow::Result<Promised> {
+        let file = temporary_beside(path)
+            .map_err(|e| Stop::Usage.error(format!("{option} {} cannot be written: {e}", path.display())))?;
+        if path.is_dir() {
+            return Err(Stop::Usage.error(format!("{option} {} is a directory", path.display())));
+        }
+        Ok(Promised { file, path: path.to_path_buf() })
+    }
+
+    /// Writes the file.
+    pub fn write(self, bytes: &[u8]) -> anyhow::Result<()> {
+        let shown = self.path.display().to_string();
+        let what = || format!("cannot write {shown}");
+        let Promised { mut file, path } = self;
+        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(what)?;
+        file.persist(&path).map(drop).map_err(|e| e.error).with_context(what)
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,8 @@ pub mod estimate;
 pub mod job;
 pub mod launch;
 pub mod monitor;
+pub mod parents;
+pub mod plan;
 pub mod prepare;
 pub mod record;
 pub mod request;

@@ -1,4 +1,4 @@
-//! What must be there before a timer starts: Groth16 parameters and the reference's parent cache.
+//! What must be there before a timer starts: Groth16 parameters here, the parent cache in `parents`; and room.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::disk::{digest, remove_dir, write_by_rename};
 use crate::error::Stop;
 use crate::host::{cores, sys};
 use crate::params::install::{Generated, announcement};
@@ -34,7 +33,8 @@ pub struct Setup<'a> {
 }
 
 impl Setup<'_> {
-    fn trial(&self, task: Task, shape: Shape, identity: Identity) -> Trial {
+    /// A trial that prepares.
+    pub fn trial(&self, task: Task, shape: Shape, identity: Identity) -> Trial {
         let (cores, settings) = (self.cores.to_vec(), self.settings.clone());
         Trial { task, shape, identity, cores, threads: self.threads, settings, tethered: true }
     }
@@ -115,49 +115,6 @@ pub fn generate_for(
     let signals = Signals::install()?;
     let setup = Setup { cores: &cores, threads, settings: &settings, signals: &signals };
     generate(shape, into, replace, &setup, &mut Voice::new(None))
-}
-
-/// Directory of a usable parent cache: generated where there is none, into a scratch directory and renamed, with its digest beside it.
-///
-/// The reference uses any file of that name, whatever is in it; here it must match its digest, or it is made again.
-pub fn parents(spec: &Spec, setup: &Setup<'_>, home: &Path, voice: &mut Voice) -> anyhow::Result<PathBuf> {
-    let dir = home.join("parents");
-    fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let name = cache_file(spec)?;
-    let (file, sidecar) = (dir.join(&name), dir.join(format!("{name}.blake3")));
-    if file.exists() {
-        let expected = fs::read_to_string(&sidecar).unwrap_or_default();
-        if digest(&file)? == expected.trim() {
-            return Ok(dir);
-        }
-        voice.say(&format!("the parent cache {} does not match its digest: generating it again", file.display()));
-    }
-    let bytes = spec.shape.sector_size.nodes() * 56;
-    check_space(&dir, bytes, "the parent cache")?;
-    let scratch = dir.join(format!("scratch-{}", std::process::id()));
-    remove_dir(&scratch)?;
-    fs::create_dir(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    voice.begin(&format!("parent cache ({})", show(bytes)));
-    let places = BTreeMap::from([("FIL_PROOFS_PARENT_CACHE".to_string(), scratch.display().to_string())]);
-    let trial = setup.trial(Task::Parents, spec.shape, spec.identity.clone());
-    let made = launch::run(&trial, &places, &scratch, setup.signals, voice).and_then(|_| {
-        write_by_rename(&sidecar, digest(&scratch.join(&name))?.as_bytes())?;
-        fs::rename(scratch.join(&name), &file).with_context(|| format!("cannot write {}", file.display()))
-    });
-    remove_dir(&scratch)?;
-    made?;
-    voice.end("generated");
-    Ok(dir)
-}
-
-#[cfg(feature = "reference")]
-fn cache_file(spec: &Spec) -> anyhow::Result<String> {
-    crate::phase::reference::cache_file(&spec.shape, &spec.identity)
-}
-
-#[cfg(not(feature = "reference"))]
-fn cache_file(_: &Spec) -> anyhow::Result<String> {
-    Err(crate::phase::unavailable(crate::phase::Engine::Reference))
 }
 
 /// Refuses where a file system lacks the room.

@@ -1,28 +1,27 @@
 //! `sealbench run`: from a request to a record.
 
 use std::collections::BTreeMap;
-use std::env;
-use std::fs::Permissions;
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
-use tempfile::NamedTempFile;
 
-use crate::disk::remove_dir;
+use crate::disk::{Promised, remove_dir};
 use crate::error::{Stop, stop_of};
 use crate::home::home;
-use crate::host::{BuildInfo, HostInfo, memory};
+use crate::host::{BuildInfo, HostInfo};
 use crate::measure::{clock, stats};
-use crate::phase::{Engine, Phase, settings};
-use crate::sector::{RunDir, Seed, files};
+use crate::phase::{Engine, Phase};
+use crate::sector::{RunDir, files};
 use crate::store::{RunStart, Store};
-use crate::trial::estimate::{self, ProvingMemory, show};
+use crate::trial::estimate::{self, ProvingMemory};
 use crate::trial::job::{Measured, Proving, Task, Trial};
 use crate::trial::launch::{self, Done};
+use crate::trial::parents;
+use crate::trial::plan::Plan;
 use crate::trial::prepare::{self, Setup};
-use crate::trial::record::{Finding, Origin, PhaseRecord, Record, RunState, SCHEMA, Severity, SpecRecord, Validity};
+use crate::trial::record::{
+    Finding, Origin, Output, PhaseRecord, Record, RunState, SCHEMA, Severity, SpecRecord, Validity,
+};
 use crate::trial::request::Request;
 use crate::trial::session::Session;
 use crate::trial::signals::Signals;
@@ -40,7 +39,7 @@ pub struct Finished {
 /// Runs a request. Errors before the first phase are returned; later ones come with the record of what was whole.
 pub fn run(request: &Request) -> anyhow::Result<Finished> {
     let home = home()?;
-    let mut json = request.json.as_deref().map(Json::open).transpose()?;
+    let json = request.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
     let id = new_id();
     let plan = Plan::new(request, &home, &id)?;
     plan.check()?;
@@ -52,8 +51,8 @@ pub fn run(request: &Request) -> anyhow::Result<Finished> {
     let mut run = Run::start(request, plan, &home, &id, signals)?;
     let result = run.execute();
     let finished = run.finish(result, request)?;
-    if let (Some(json), Some(record)) = (&mut json, &finished.record) {
-        json.write(record)?;
+    if let (Some(json), Some(record)) = (json, &finished.record) {
+        json.write(&serde_json::to_vec_pretty(record)?)?;
     }
     Ok(finished)
 }
@@ -63,127 +62,6 @@ fn new_id() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let random = blake3::hash(format!("{:?} {}", std::time::SystemTime::now(), std::process::id()).as_bytes());
     format!("{now}-{}", &random.to_hex()[..8])
-}
-
-/// The file of `--json`, opened before the work starts and written by rename.
-struct Json {
-    file: NamedTempFile,
-    path: PathBuf,
-}
-
-impl Json {
-    fn open(path: &Path) -> anyhow::Result<Json> {
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = tempfile::Builder::new()
-            .permissions(Permissions::from_mode(0o666))
-            .tempfile_in(dir)
-            .map_err(|e| Stop::Usage.error(format!("--json {} cannot be written: {e}", path.display())))?;
-        if path.is_dir() {
-            return Err(Stop::Usage.error(format!("--json {} is a directory", path.display())));
-        }
-        Ok(Json { file, path: path.to_path_buf() })
-    }
-
-    fn write(&mut self, record: &Record) -> anyhow::Result<()> {
-        let what = || format!("cannot write the record to {}", self.path.display());
-        let text = serde_json::to_vec_pretty(record)?;
-        self.file.write_all(&text).and_then(|()| self.file.as_file().sync_all()).with_context(what)?;
-        std::fs::rename(self.file.path(), &self.path).with_context(what)
-    }
-}
-
-/// A resolved request, before anything is written.
-struct Plan {
-    spec: Spec,
-    seed: Option<Seed>,
-    /// The run directory, if it holds something already.
-    existing: Option<RunDir>,
-    dir: PathBuf,
-    settings: BTreeMap<String, String>,
-    /// The sector is removed at the end.
-    transient: bool,
-}
-
-impl Plan {
-    fn new(request: &Request, home: &Path, id: &str) -> anyhow::Result<Plan> {
-        let dir = request.run_dir.clone().unwrap_or_else(|| home.join("runs").join(id));
-        let existing = if request.run_dir.is_some() { RunDir::open(&dir, id)? } else { None };
-        let (seed, spec) = match &existing {
-            Some(existing) => (existing.manifest().seed, request.on(existing)?),
-            None if request.resume => {
-                return Err(Stop::Usage.error("--resume needs --run-dir with the directory of an earlier run"));
-            }
-            None => {
-                let (seed, spec) = request.fresh()?;
-                (Some(seed), spec)
-            }
-        };
-        let environment =
-            env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
-        let settings = settings::resolve(&environment, spec.threads)?;
-        let transient = request.run_dir.is_none() && !request.keep;
-        Ok(Plan { spec, seed, existing, dir, settings, transient })
-    }
-
-    /// Refuses what this machine has no room for.
-    fn check(&self) -> anyhow::Result<()> {
-        let spec = &self.spec;
-        if let Some(available) = memory::available_bytes() {
-            let estimates = spec.phases.iter().map(|&phase| (phase, estimate::memory(phase, spec)));
-            if let Some((phase, needed)) =
-                estimates.max_by_key(|&(_, bytes)| bytes).filter(|&(_, bytes)| bytes > available)
-            {
-                return Err(Stop::Refused.error(format!(
-                    "{phase} of {} needs about {} of memory and {} are available: use a machine with more, or a smaller --sector-size",
-                    spec.shape,
-                    show(needed),
-                    show(available)
-                )));
-            }
-        }
-        prepare::check_space(&self.dir, self.disk_needed(), &format!("sealing {}", spec.shape))
-    }
-
-    fn disk_needed(&self) -> u64 {
-        let spec = &self.spec;
-        let whole = |phase: &&Phase| {
-            let done =
-                |dir: &RunDir| spec.engines.iter().all(|&engine| dir.is_whole(**phase, engine, spec.first_repeat));
-            self.existing.as_ref().is_some_and(done)
-        };
-        let phases: Vec<Phase> = spec.phases.iter().filter(|phase| !whole(phase)).copied().collect();
-        let sets = if self.transient { 1 } else { u64::from(spec.repeats) * spec.engines.len() as u64 };
-        let has_data = self.existing.as_ref().is_some_and(|dir| dir.manifest().data.is_some());
-        let data = if has_data { 0 } else { spec.shape.sector_size.bytes() };
-        data + sets * estimate::disk(&phases, &spec.shape)
-    }
-
-    /// What would run, on stdout.
-    fn describe(&self) {
-        let spec = &self.spec;
-        let mut out = std::io::stdout().lock();
-        let phases: Vec<&str> = spec.phases.iter().map(|phase| phase.name()).collect();
-        let engines: Vec<&str> = spec.engines.iter().map(|engine| engine.name()).collect();
-        let mut lines = vec![
-            format!(
-                "would run {} of {} on {}, {} times",
-                phases.join(","),
-                spec.shape,
-                engines.join(" and "),
-                spec.repeats
-            ),
-            format!("cores {}, {} threads per pool", crate::host::cores::format_list(&spec.cores), spec.threads),
-            format!("directory {}, {} of space", self.dir.display(), show(self.disk_needed())),
-        ];
-        lines.extend(
-            spec.phases.iter().map(|&phase| format!("{phase} memory: about {}", show(estimate::memory(phase, spec)))),
-        );
-        if spec.phases.contains(&Phase::P4) {
-            let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);
-            lines.push(memory.line(spec.p4_partitions_at_once));
-        }
-        let _ = writeln!(out, "{}", lines.join("\n"));
-    }
 }
 
 /// A run under way.
@@ -237,8 +115,8 @@ impl<'a> Run<'a> {
         } else {
             None
         };
-        let parents = if spec.phases.contains(&Phase::P1) && spec.engines.contains(&Engine::Reference) {
-            Some(prepare::parents(&spec, &setup, self.home, &mut self.session.voice)?)
+        let parent_cache = if spec.phases.contains(&Phase::P1) && spec.engines.contains(&Engine::Reference) {
+            Some(parents::ensure(&spec, &setup, self.home, &mut self.session.voice)?)
         } else {
             None
         };
@@ -248,7 +126,7 @@ impl<'a> Run<'a> {
         for repeat in spec.first_repeat..spec.first_repeat + spec.repeats {
             for &engine in &spec.engines {
                 for &phase in &spec.phases {
-                    self.phase(phase, engine, repeat, params.as_deref(), parents.as_deref())?;
+                    self.phase(phase, engine, repeat, params.as_deref(), parent_cache.as_deref())?;
                 }
                 if self.plan.transient {
                     self.dir.remove_set_files(engine, repeat)?;
@@ -368,7 +246,7 @@ impl<'a> Run<'a> {
     }
 
     /// What the reference made earlier for this sector.
-    fn known(&self, phase: Phase) -> anyhow::Result<Option<crate::trial::record::Output>> {
+    fn known(&self, phase: Phase) -> anyhow::Result<Option<Output>> {
         self.store.reference_output(&verify::key(&self.plan.spec), phase)
     }
 

@@ -103,3 +103,70 @@ pub fn remember(store: &Store, spec: &Spec, phases: &[PhaseRecord]) -> anyhow::R
         })
         .try_for_each(|record| store.keep_reference_output(&key(spec), record.phase, &record.output))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sample;
+
+    /// The sample's first p1 and p2, as made by each of these engines.
+    fn phases(engines: &[Engine]) -> Vec<PhaseRecord> {
+        let made = sample::record("20260101T000000Z-a").phases;
+        let of = |engine: Engine| {
+            let both =
+                [Phase::P1, Phase::P2].map(|phase| made.iter().find(|record| record.phase == phase).unwrap().clone());
+            both.map(|record| PhaseRecord { engine, repeat: 0, verified: unchecked(), ..record })
+        };
+        engines.iter().flat_map(|&engine| of(engine)).collect()
+    }
+
+    fn unchecked() -> Verified {
+        Verified { against: "none".into(), ok: None }
+    }
+
+    #[test]
+    fn a_broken_native_engine_is_caught_by_the_reference_on_the_same_input() {
+        let mut right = phases(&[Engine::Native, Engine::Reference]);
+        assert!(across_engines(&mut right).is_empty());
+        assert_eq!(right[1].verified, Verified { against: "reference".into(), ok: Some(true) });
+        assert_eq!(wrong(&right), None);
+
+        let mut broken = phases(&[Engine::Native, Engine::Reference]);
+        broken[1].output.comm_r = Some("00".repeat(32));
+        let findings = across_engines(&mut broken);
+        assert_eq!(findings.len(), 1);
+        assert!(findings[0].code == "output-mismatch" && findings[0].text.contains("p2 of native"), "{findings:?}");
+        assert!(wrong(&broken).unwrap().contains("p2 of native"));
+        assert_eq!(broken[0].verified.ok, Some(true), "its p1 was right");
+    }
+
+    #[test]
+    fn known_output_decides_and_another_sector_does_not() {
+        let [mut p1, mut p2] = phases(&[Engine::Reference]).try_into().unwrap_or_else(|_| panic!("two phases"));
+        let known = Some(p2.output.clone());
+        assert_eq!(check(&mut p2, None, &known), None);
+        assert_eq!(p2.verified.ok, Some(true));
+        p2.output.comm_r_last = None;
+        assert_eq!(check(&mut p2, None, &known).unwrap().code, "output-mismatch");
+        let other = Some(Output { comm_d: Some("11".repeat(32)), ..Output::default() });
+        p1.verified = unchecked();
+        assert_eq!((check(&mut p1, None, &other), p1.verified.ok), (None, None));
+        assert_eq!(check(&mut p1, Some(&"22".repeat(32)), &None).unwrap().code, "comm-d-mismatch");
+        assert_eq!(p1.verified.ok, Some(false));
+    }
+
+    #[test]
+    fn c1_vouches_only_for_what_nothing_else_checked() {
+        let mut records = phases(&[Engine::Reference]);
+        records[0].verified = Verified { against: "reference".into(), ok: Some(false) };
+        let c1 = PhaseRecord {
+            phase: Phase::C1,
+            verified: Verified { against: "verifier".into(), ok: Some(true) },
+            ..records[1].clone()
+        };
+        records.push(c1);
+        through_c1(&mut records);
+        assert_eq!(records[0].verified.ok, Some(false));
+        assert_eq!(records[1].verified, Verified { against: "verifier".into(), ok: Some(true) });
+    }
+}

@@ -12,9 +12,8 @@ use crate::phase::reference::porep;
 use crate::sector::{Identity, Shape};
 
 fn graph(shape: &Shape, identity: &Identity) -> anyhow::Result<StackedBucketGraph<DefaultTreeHasher>> {
-    let config = porep::config(shape, identity);
     let nodes = usize::try_from(shape.sector_size.nodes())?;
-    StackedBucketGraph::new_stacked(nodes, BASE_DEGREE, EXP_DEGREE, config.porep_id, config.api_version)
+    StackedBucketGraph::new_stacked(nodes, BASE_DEGREE, EXP_DEGREE, identity.porep_id.0, porep::API_VERSION)
 }
 
 /// The name of the cache file of a sector (`cache_path` of storage-proofs-porep's private `cache.rs`): a hash of the graph, the

@@ -1,0 +1,114 @@
+//! A request resolved: what runs, where, with which settings, and whether this machine has room for it.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::error::Stop;
+use crate::host::{cores, memory};
+use crate::phase::{Phase, settings};
+use crate::sector::{RunDir, Seed};
+use crate::trial::estimate::{self, ProvingMemory, show};
+use crate::trial::prepare;
+use crate::trial::request::Request;
+use crate::trial::spec::Spec;
+
+/// A resolved request, before anything is written.
+pub struct Plan {
+    /// What runs.
+    pub spec: Spec,
+    /// The seed, unless the sector came from benchy.
+    pub seed: Option<Seed>,
+    /// The run directory, if it holds something already.
+    pub existing: Option<RunDir>,
+    /// The run directory.
+    pub dir: PathBuf,
+    /// Settings of the linked crates.
+    pub settings: BTreeMap<String, String>,
+    /// The sector is removed at the end.
+    pub transient: bool,
+}
+
+impl Plan {
+    /// Resolves a request.
+    pub fn new(request: &Request, home: &Path, id: &str) -> anyhow::Result<Plan> {
+        let dir = request.run_dir.clone().unwrap_or_else(|| home.join("runs").join(id));
+        let existing = if request.run_dir.is_some() { RunDir::open(&dir, id)? } else { None };
+        let (seed, spec) = match &existing {
+            Some(existing) => (existing.manifest().seed, request.on(existing)?),
+            None if request.resume => {
+                return Err(Stop::Usage.error("--resume needs --run-dir with the directory of an earlier run"));
+            }
+            None => {
+                let (seed, spec) = request.fresh()?;
+                (Some(seed), spec)
+            }
+        };
+        let environment =
+            env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
+        let settings = settings::resolve(&environment, spec.threads)?;
+        let transient = request.run_dir.is_none() && !request.keep;
+        Ok(Plan { spec, seed, existing, dir, settings, transient })
+    }
+
+    /// Refuses what this machine has no room for.
+    pub fn check(&self) -> anyhow::Result<()> {
+        let spec = &self.spec;
+        if let Some(available) = memory::available_bytes() {
+            let estimates = spec.phases.iter().map(|&phase| (phase, estimate::memory(phase, spec)));
+            if let Some((phase, needed)) =
+                estimates.max_by_key(|&(_, bytes)| bytes).filter(|&(_, bytes)| bytes > available)
+            {
+                return Err(Stop::Refused.error(format!(
+                    "{phase} of {} needs about {} of memory and {} are available: use a machine with more, or a smaller --sector-size",
+                    spec.shape,
+                    show(needed),
+                    show(available)
+                )));
+            }
+        }
+        prepare::check_space(&self.dir, self.disk_needed(), &format!("sealing {}", spec.shape))
+    }
+
+    fn disk_needed(&self) -> u64 {
+        let spec = &self.spec;
+        let whole = |phase: &&Phase| {
+            let done =
+                |dir: &RunDir| spec.engines.iter().all(|&engine| dir.is_whole(**phase, engine, spec.first_repeat));
+            self.existing.as_ref().is_some_and(done)
+        };
+        let phases: Vec<Phase> = spec.phases.iter().filter(|phase| !whole(phase)).copied().collect();
+        let sets = if self.transient { 1 } else { u64::from(spec.repeats) * spec.engines.len() as u64 };
+        let has_data = self.existing.as_ref().is_some_and(|dir| dir.manifest().data.is_some());
+        let data = if has_data { 0 } else { spec.shape.sector_size.bytes() };
+        data + sets * estimate::disk(&phases, &spec.shape)
+    }
+
+    /// What would run, on stdout.
+    pub fn describe(&self) {
+        let spec = &self.spec;
+        let mut out = std::io::stdout().lock();
+        let phases: Vec<&str> = spec.phases.iter().map(|phase| phase.name()).collect();
+        let engines: Vec<&str> = spec.engines.iter().map(|engine| engine.name()).collect();
+        let mut lines = vec![
+            format!(
+                "would run {} of {} on {}, {} times",
+                phases.join(","),
+                spec.shape,
+                engines.join(" and "),
+                spec.repeats
+            ),
+            format!("cores {}, {} threads per pool", cores::format_list(&spec.cores), spec.threads),
+            format!("directory {}, {} of space", self.dir.display(), show(self.disk_needed())),
+        ];
+        lines.extend(
+            spec.phases.iter().map(|&phase| format!("{phase} memory: about {}", show(estimate::memory(phase, spec)))),
+        );
+        if spec.phases.contains(&Phase::P4) {
+            let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);
+            lines.push(memory.line(spec.p4_partitions_at_once));
+        }
+        let _ = writeln!(out, "{}", lines.join("\n"));
+    }
+}

@@ -7,7 +7,7 @@ pub mod run;
 
 use clap::{Parser, Subcommand};
 
-use crate::host::{cores, cpu};
+use crate::host::cores;
 use crate::trial::worker;
 
 /// How fast a machine seals, why, and whether the output is right.
@@ -41,9 +41,8 @@ impl std::str::FromStr for CoresArg {
     }
 }
 
-/// Runs the command line. Before anything else, a binary built for features that this CPU lacks is refused.
+/// Runs the command line.
 pub fn run(parse: fn() -> Cli) -> anyhow::Result<()> {
-    cpu::require_compiled_features()?;
     match parse().command {
         Command::Run(args) => run::run(args),
         Command::Params(args) => params::run(args),

@@ -1,8 +1,21 @@
 //! This machine: what it is, what it allows, and what a phase may use of it.
 
+mod build_info;
+mod cgroup;
+pub mod cores;
 mod counters;
+pub mod cpu;
 mod disclosure;
+mod files;
+pub mod memory;
+mod perf;
+pub mod process;
 pub mod sys;
+mod topology;
 
-pub use counters::Counters;
-pub use disclosure::{BuildInfo, HostInfo};
+pub use build_info::{Blst, BuildInfo};
+pub use counters::{Counters, Meter};
+pub use disclosure::{
+    CgroupLimits, CpuInfo, Frequency, HostInfo, HugePages, KernelInfo, MemoryInfo, VirtualisationInfo,
+};
+pub use topology::{Cache, NumaNode, Topology};

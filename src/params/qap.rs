@@ -10,7 +10,7 @@ use crate::params::r1cs::R1cs;
 use crate::params::setup::{Secrets, Setup};
 
 /// Lagrange polynomials that share an inversion.
-const CHUNK: usize = 4096;
+const CHUNK: usize = 1024;
 
 /// The powers of a root of unity, as many as there are constraints, rounded up to a power of two.
 #[derive(Clone, Copy)]

@@ -23,45 +23,47 @@ const ONE: [u64; 6] = [
     0x15f6_5ec3_fa80_e493,
 ];
 
-/// Gives `out` to a blst function that writes it.
-fn written(write: impl FnOnce(*mut blst_fp)) -> Fp {
-    let mut out = blst_fp::default();
-    write(&mut out);
-    Fp(out)
-}
-
 impl Field for Fp {
     const POINT_BYTES: usize = 96;
     const ZERO: Fp = Fp(blst_fp { l: [0; 6] });
     const ONE: Fp = Fp(blst_fp { l: ONE });
 
     #[inline]
-    fn add(&self, other: &Fp) -> Fp {
-        // SAFETY: all three pointers are to elements of the field, alive for the call.
-        written(|out| unsafe { blst_fp_add(out, &self.0, &other.0) })
+    fn add(out: &mut Fp, a: &Fp, b: &Fp) {
+        // SAFETY: all pointers are to elements of the field, alive for the call.
+        unsafe { blst_fp_add(&mut out.0, &a.0, &b.0) };
     }
 
     #[inline]
-    fn sub(&self, other: &Fp) -> Fp {
+    fn sub(out: &mut Fp, a: &Fp, b: &Fp) {
         // SAFETY: as for `add`.
-        written(|out| unsafe { blst_fp_sub(out, &self.0, &other.0) })
+        unsafe { blst_fp_sub(&mut out.0, &a.0, &b.0) };
     }
 
     #[inline]
-    fn mul(&self, other: &Fp) -> Fp {
+    fn mul(out: &mut Fp, a: &Fp, b: &Fp) {
         // SAFETY: as for `add`.
-        written(|out| unsafe { blst_fp_mul(out, &self.0, &other.0) })
+        unsafe { blst_fp_mul(&mut out.0, &a.0, &b.0) };
     }
 
     #[inline]
-    fn square(&self) -> Fp {
+    fn mul_assign(&mut self, other: &Fp) {
+        let own = &raw mut self.0;
+        // SAFETY: as for `add`; blst stores the result when it has read both operands, so it may replace one.
+        unsafe { blst_fp_mul(own, own, &other.0) };
+    }
+
+    #[inline]
+    fn square(out: &mut Fp, a: &Fp) {
         // SAFETY: as for `add`.
-        written(|out| unsafe { blst_fp_sqr(out, &self.0) })
+        unsafe { blst_fp_sqr(&mut out.0, &a.0) };
     }
 
     fn invert(&self) -> Fp {
+        let mut inverse = Fp::ZERO;
         // SAFETY: as for `add`.
-        written(|out| unsafe { blst_fp_inverse(out, &self.0) })
+        unsafe { blst_fp_inverse(&mut inverse.0, &self.0) };
+        inverse
     }
 
     fn decode(bytes: &[u8]) -> Option<Affine<Fp>> {

@@ -14,45 +14,47 @@ use super::g1::Fp;
 #[repr(transparent)]
 pub struct Fp2(pub(super) blst_fp2);
 
-/// Gives `out` to a blst function that writes it.
-fn written(write: impl FnOnce(*mut blst_fp2)) -> Fp2 {
-    let mut out = blst_fp2::default();
-    write(&mut out);
-    Fp2(out)
-}
-
 impl Field for Fp2 {
     const POINT_BYTES: usize = 192;
     const ZERO: Fp2 = Fp2(blst_fp2 { fp: [Fp::ZERO.0; 2] });
     const ONE: Fp2 = Fp2(blst_fp2 { fp: [Fp::ONE.0, Fp::ZERO.0] });
 
     #[inline]
-    fn add(&self, other: &Fp2) -> Fp2 {
-        // SAFETY: all three pointers are to elements of the field, alive for the call.
-        written(|out| unsafe { blst_fp2_add(out, &self.0, &other.0) })
+    fn add(out: &mut Fp2, a: &Fp2, b: &Fp2) {
+        // SAFETY: all pointers are to elements of the field, alive for the call.
+        unsafe { blst_fp2_add(&mut out.0, &a.0, &b.0) };
     }
 
     #[inline]
-    fn sub(&self, other: &Fp2) -> Fp2 {
+    fn sub(out: &mut Fp2, a: &Fp2, b: &Fp2) {
         // SAFETY: as for `add`.
-        written(|out| unsafe { blst_fp2_sub(out, &self.0, &other.0) })
+        unsafe { blst_fp2_sub(&mut out.0, &a.0, &b.0) };
     }
 
     #[inline]
-    fn mul(&self, other: &Fp2) -> Fp2 {
+    fn mul(out: &mut Fp2, a: &Fp2, b: &Fp2) {
         // SAFETY: as for `add`.
-        written(|out| unsafe { blst_fp2_mul(out, &self.0, &other.0) })
+        unsafe { blst_fp2_mul(&mut out.0, &a.0, &b.0) };
     }
 
     #[inline]
-    fn square(&self) -> Fp2 {
+    fn mul_assign(&mut self, other: &Fp2) {
+        let own = &raw mut self.0;
+        // SAFETY: as for `add`; blst stores the result when it has read both operands, so it may replace one.
+        unsafe { blst_fp2_mul(own, own, &other.0) };
+    }
+
+    #[inline]
+    fn square(out: &mut Fp2, a: &Fp2) {
         // SAFETY: as for `add`.
-        written(|out| unsafe { blst_fp2_sqr(out, &self.0) })
+        unsafe { blst_fp2_sqr(&mut out.0, &a.0) };
     }
 
     fn invert(&self) -> Fp2 {
+        let mut inverse = Fp2::ZERO;
         // SAFETY: as for `add`.
-        written(|out| unsafe { blst_fp2_inverse(out, &self.0) })
+        unsafe { blst_fp2_inverse(&mut inverse.0, &self.0) };
+        inverse
     }
 
     fn decode(bytes: &[u8]) -> Option<Affine<Fp2>> {

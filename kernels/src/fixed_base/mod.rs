@@ -17,7 +17,7 @@ mod g2;
 
 use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-use batch::{Affine, Pending, add_each};
+use batch::{Addend, Affine, Pending, add_each};
 use digits::Recoding;
 
 /// A coordinate field with its curve; sealed, since the formulas hold for curves y^2 = x^3 + b with blst's arithmetic.
@@ -34,10 +34,15 @@ mod field {
         const POINT_BYTES: usize;
         const ZERO: Self;
         const ONE: Self;
-        fn add(&self, other: &Self) -> Self;
-        fn sub(&self, other: &Self) -> Self;
-        fn mul(&self, other: &Self) -> Self;
-        fn square(&self) -> Self;
+        /// `out = a + b`
+        fn add(out: &mut Self, a: &Self, b: &Self);
+        /// `out = a - b`
+        fn sub(out: &mut Self, a: &Self, b: &Self);
+        /// `out = a * b`
+        fn mul(out: &mut Self, a: &Self, b: &Self);
+        fn mul_assign(&mut self, other: &Self);
+        /// `out = a * a`
+        fn square(out: &mut Self, a: &Self);
         /// The inverse; zero for zero.
         fn invert(&self) -> Self;
         /// A point on the curve from its uncompressed encoding.
@@ -100,11 +105,12 @@ impl<F: Field> Table<F> {
                 let known = entries.len();
                 let last = entries[known - 1];
                 entries.extend_from_within(window..);
-                add_each(&mut entries[known..], |_| last, &mut pending);
+                add_each(&mut entries[known..], |_| Some(Addend::from(&last)), &mut pending);
             }
-            let mut next = [entries[entries.len() - 1]];
-            add_each(&mut next, |_| entries[entries.len() - 1], &mut pending);
-            base = next[0];
+            let last = entries[entries.len() - 1];
+            let mut doubled = [last];
+            add_each(&mut doubled, |_| Some(Addend::from(&last)), &mut pending);
+            [base] = doubled;
         }
         Some(Table { recoding, entries })
     }
@@ -143,11 +149,9 @@ impl<F: Field> Table<F> {
                 if i + AHEAD < recoded.len() {
                     fetch(entries, digit(i + AHEAD).unsigned_abs());
                 }
-                match digit(i) {
-                    0 => Affine::INFINITY,
-                    d @ 1.. => entries[d as usize - 1],
-                    d => entries[d.unsigned_abs() as usize - 1].negated(),
-                }
+                let digit = digit(i);
+                let entry = entries.get((digit.unsigned_abs() as usize).wrapping_sub(1));
+                entry.map(|point| Addend { point, negative: digit < 0 })
             };
             add_each(sums, addend, pending);
         }

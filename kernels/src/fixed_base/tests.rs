@@ -139,17 +139,23 @@ fn a_base_is_any_point_of_the_curve() {
     assert!(G2Table::new(&g1(&small(1)), 1).is_none());
 }
 
-/// Every case of the addition at once: sums and addends from 0, 1, 2, -1, -2 times the generator.
+/// Every case of the addition at once: sums and addends from 0, 1, 2, -1, -2 times the generator, negated or not.
 #[test]
 fn addition_knows_its_exceptions() {
-    let points = [0, 1, 2, -1, -2].map(multiple);
-    let mut sums = points.map(|point| [point; 5]).concat();
-    add_each(&mut sums, |i| points[i % 5], &mut Vec::new());
-    for (i, sum) in sums.iter().enumerate() {
-        let multiples = [0, 1, 2, -1, -2];
-        let expected = multiple(multiples[i / 5] + multiples[i % 5]);
-        assert!(*sum == expected, "{} + {}", multiples[i / 5], multiples[i % 5]);
+    let multiples = [0, 1, 2, -1, -2];
+    let points = multiples.map(multiple);
+    for negative in [false, true] {
+        let mut sums = points.map(|point| [point; 5]).concat();
+        add_each(&mut sums, |i| Some(Addend { point: &points[i % 5], negative }), &mut Vec::new());
+        for (i, sum) in sums.iter().enumerate() {
+            let (one, other) = (multiples[i / 5], multiples[i % 5]);
+            let expected = multiple(if negative { one - other } else { one + other });
+            assert!(*sum == expected, "{one} and {other}, negative: {negative}");
+        }
     }
+    let mut untouched = points;
+    add_each(&mut untouched, |_| None, &mut Vec::new());
+    assert!(untouched == points);
 }
 
 fn multiple(times: i64) -> Affine<Fp> {

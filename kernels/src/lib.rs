@@ -8,7 +8,9 @@
 compile_error!("sealbench measures x86-64 machines; this target is another architecture");
 
 pub mod cpu;
+pub mod fixed_base;
 pub mod sha256;
+pub mod wipe;
 
 #[cfg(test)]
 #[path = "../../tests/support/absent.rs"]

@@ -92,6 +92,18 @@ struct GenerateArgs {
     /// Replace files that are there; the network's are never replaced.
     #[arg(long)]
     replace: bool,
+    /// For tests only: the same files from the same 64 hexadecimal digits, known to whoever knows these.
+    #[arg(long, value_name = "HEX", value_parser = seed)]
+    deterministic_seed: Option<Key>,
+}
+
+/// A deterministic seed.
+type Key = [u8; 32];
+
+fn seed(digits: &str) -> Result<Key, String> {
+    let mut key = Key::default();
+    hex::decode_to_slice(digits, &mut key).map_err(|_| "a seed is 64 hexadecimal digits".to_string())?;
+    Ok(key)
 }
 
 /// Runs the command.
@@ -109,7 +121,9 @@ fn generate(args: GenerateArgs) -> Result<()> {
         Some(dir) => dir,
         None => search::params_dir(&home::home()?),
     };
-    let generated = prepare::generate_for(shape, &into, args.replace, args.cores.0.as_deref(), args.threads)?;
+    let order =
+        prepare::ParamsOrder { shape, into: &into, replace: args.replace, deterministic: args.deterministic_seed };
+    let generated = prepare::generate_for(&order, args.cores.0.as_deref(), args.threads)?;
     let what = if generated.reused { "There already" } else { "Generated" };
     print(&format!(
         "{what}: development parameters of {shape}\n  {}\n  {}\n",
@@ -382,7 +396,8 @@ mod tests {
         let order = Order { shape: small(), into: dir.path(), replace: false, free: None };
         let make = |params: &mut dyn io::Write, vk: &mut dyn io::Write, _: &mut crate::params::Progress<'_>| {
             params.write_all(&synthetic::params(&SMALL, 1))?;
-            Ok(vk.write_all(&synthetic::vk(&SMALL, 1))?)
+            vk.write_all(&synthetic::vk(&SMALL, 1))?;
+            Ok(String::new())
         };
         install(&order, "test", SeedMode::Os, make, &mut |_, _, _| ()).unwrap();
         dir
@@ -455,5 +470,9 @@ mod tests {
             assert_eq!(exit_code(&error), 2, "{error}");
         }
         assert!(Cli::try_parse_from(["params", "status", "--sector-size", "3KiB"]).is_err());
+        for seed in ["", "00", &"0".repeat(63), &"0".repeat(66), &"g".repeat(64)] {
+            assert!(Cli::try_parse_from(["params", "generate", "--deterministic-seed", seed]).is_err(), "{seed}");
+        }
+        parse(&format!("generate --deterministic-seed {}", "0f".repeat(32)));
     }
 }

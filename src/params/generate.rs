@@ -1,15 +1,14 @@
-//! Development parameters from bellperson's own generator.
+//! Development parameters of a shape's circuit.
 //!
-//! Everything about where files go is [`install`](crate::params::install)'s; this file only makes their content.
+//! Everything about where files go is [`install`](crate::params::install)'s, and what is in them
+//! [`groth16`](crate::params::groth16)'s; this file knows the circuit.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use bellperson::groth16::{self, Parameters};
-use blstrs::Bls12;
+use bytesize::ByteSize;
 use filecoin_hashers::sha256::Sha256Hasher;
 use filecoin_proofs::parameters::setup_params;
 use filecoin_proofs::{PoRepConfig, with_shape};
-use rand::rngs::OsRng;
 use storage_proofs_core::api_version::ApiVersion;
 use storage_proofs_core::compound_proof::CompoundProof;
 use storage_proofs_core::merkle::MerkleTreeTrait;
@@ -17,35 +16,51 @@ use storage_proofs_core::parameter_cache::CacheableParameters;
 use storage_proofs_core::proof::ProofScheme;
 use storage_proofs_porep::stacked::{Challenges, PublicParams, StackedCircuit, StackedCompound, StackedDrg};
 
+use crate::error::Stop;
+use crate::host::memory;
+use crate::params::estimate::Estimate;
+use crate::params::groth16::write_keys;
 use crate::params::install::{Generated, Order, install};
-use crate::params::sidecar::SeedMode;
+use crate::params::setup::{Seed, Setup};
 use crate::params::{Progress, name};
 use crate::sector::Shape;
 
 /// The generator's name in the marker of its files.
-const GENERATOR: &str = "bellperson 0.27.0 generate_random_parameters";
+const GENERATOR: &str = concat!("sealbench ", env!("CARGO_PKG_VERSION"), " fixed-base");
 
 /// Makes a shape's development parameters and puts them in place, or uses those that are there.
 ///
-/// Stages reported: "wait" (another process makes the same files), "generate" (points; bellperson tells nothing in between) and
-/// "write" (bytes). Runs on the process's rayon and `EC_GPU_NUM_THREADS` pools; does not depend on rust-fil-proofs' `LAYERS`.
-pub fn generate(order: &Order<'_>, progress: &mut Progress<'_>) -> anyhow::Result<Generated> {
+/// Stages reported: "wait" (another process makes the same files), then those of [`write_keys`]. Runs on the process's rayon
+/// pool; does not depend on rust-fil-proofs' `LAYERS`.
+pub fn generate(order: &Order<'_>, seed: Seed, progress: &mut Progress<'_>) -> anyhow::Result<Generated> {
     let make = |params: &mut dyn Write, vk: &mut dyn Write, progress: &mut Progress<'_>| {
-        let points = order.estimate().points();
-        progress("generate", 0, points);
-        let parameters = with_shape!(order.shape.sector_size.bytes(), set_up, &order.shape)?;
-        progress("generate", points, points);
-        let total = order.estimate().params_bytes;
-        parameters.write(Reporting { inner: params, done: 0, reported: 0, total, progress })?;
-        parameters.vk.write(vk)?;
-        Ok(())
+        require_memory(&order.estimate(), memory::available_bytes())?;
+        with_shape!(order.shape.sector_size.bytes(), set_up, &order.shape, seed, params, vk, progress)
     };
-    install(order, GENERATOR, SeedMode::Os, make, progress)
+    install(order, GENERATOR, seed.mode(), make, progress)
 }
 
-fn set_up<Tree: 'static + MerkleTreeTrait>(shape: &Shape) -> anyhow::Result<Parameters<Bls12>> {
+fn require_memory(estimate: &Estimate, available: Option<u64>) -> anyhow::Result<()> {
+    let need = estimate.generate_peak_bytes;
+    match available {
+        Some(available) if available < need => Err(Stop::Refused.error(format!(
+            "generating takes up to {} of memory, and {} are available: free some, or generate on a larger machine and copy the files",
+            ByteSize(need).display().si(),
+            ByteSize(available).display().si()
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn set_up<Tree: 'static + MerkleTreeTrait>(
+    shape: &Shape,
+    seed: Seed,
+    params: &mut dyn Write,
+    vk: &mut dyn Write,
+    progress: &mut Progress<'_>,
+) -> anyhow::Result<String> {
     let circuit = blank_circuit::<Tree>(shape)?;
-    Ok(groth16::generate_random_parameters::<Bls12, _, _>(circuit, &mut OsRng)?)
+    Ok(write_keys(circuit, Setup::draw(seed), params, vk, progress)?.to_hex().to_string())
 }
 
 type Compound<Tree> = StackedCompound<Tree, Sha256Hasher>;
@@ -72,29 +87,4 @@ fn public_params<Tree: 'static + MerkleTreeTrait>(shape: &Shape) -> anyhow::Resu
     setup.num_layers = shape.layers as usize;
     setup.challenges = Challenges::new_interactive(shape.challenges_per_partition() as usize);
     Scheme::<Tree>::setup(&setup)
-}
-
-/// Reports every 16 MiB that pass through.
-struct Reporting<'a, 'p> {
-    inner: &'a mut dyn Write,
-    done: u64,
-    reported: u64,
-    total: u64,
-    progress: &'a mut Progress<'p>,
-}
-
-impl Write for Reporting<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.inner.write(bytes)?;
-        self.done += written as u64;
-        if self.done - self.reported >= 16 << 20 || self.done == self.total {
-            self.reported = self.done;
-            (self.progress)("write", self.done, self.total);
-        }
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.inner.flush()
-    }
 }

@@ -65,15 +65,16 @@ pub fn announcement(shape: &Shape, into: &Path, threads: usize) -> String {
     let estimate = Estimate::of(shape);
     let minutes = estimate.generate_core_seconds / threads.max(1) as f64 / 60.0;
     format!(
-        "Development parameters of {shape}: {} to {}, about {:.0} min on {threads} thread{}",
+        "Development parameters of {shape}: {} to {}, about {:.1} min and {} of memory on {threads} thread{}",
         ByteSize(estimate.params_bytes).display().si(),
         into.display(),
-        minutes.max(1.0),
+        minutes.max(0.1),
+        ByteSize(estimate.generate_peak_bytes).display().si(),
         if threads == 1 { "" } else { "s" },
     )
 }
 
-/// Lets `make` write a shape's proving key and verifying key, and puts them in place.
+/// Lets `make` write a shape's proving key and verifying key, and puts them in place. It gives the checksum of the constraints.
 ///
 /// Valid development files that are there, or that another process finishes meanwhile, are used instead. Refused: the network's
 /// files of the same name; files that are damaged or unknown, unless `order.replace`; too little space.
@@ -81,7 +82,7 @@ pub fn install(
     order: &Order<'_>,
     generator: &str,
     seed: SeedMode,
-    make: impl FnOnce(&mut dyn Write, &mut dyn Write, &mut Progress<'_>) -> Result<()>,
+    make: impl FnOnce(&mut dyn Write, &mut dyn Write, &mut Progress<'_>) -> Result<String>,
     progress: &mut Progress<'_>,
 ) -> Result<Generated> {
     let names = Names::of(&order.shape);
@@ -255,18 +256,18 @@ fn write_files(
     names: &Names,
     generator: &str,
     seed: SeedMode,
-    make: impl FnOnce(&mut dyn Write, &mut dyn Write, &mut Progress<'_>) -> Result<()>,
+    make: impl FnOnce(&mut dyn Write, &mut dyn Write, &mut Progress<'_>) -> Result<String>,
     progress: &mut Progress<'_>,
 ) -> Result<Sidecar> {
     let written = || {
         let mut params = Output::create(&scratch.join(&names.params))?;
         let mut vk = Output::create(&scratch.join(&names.vk))?;
-        make(&mut params.0, &mut vk.0, progress)?;
+        let constraints = make(&mut params.0, &mut vk.0, progress)?;
         let meta = serde_json::json!({ "sector_size": order.shape.sector_size.bytes() });
         write_synced(&scratch.join(&names.meta), meta.to_string().as_bytes())?;
-        Ok::<_, anyhow::Error>((params.finish()?, vk.finish()?))
+        Ok::<_, anyhow::Error>((params.finish()?, vk.finish()?, constraints))
     };
-    let (params, vk) = written().with_context(|| {
+    let (params, vk, constraints) = written().with_context(|| {
         format!(
             "cannot generate the parameters of {} in {} ({} bytes needed there)",
             order.shape,
@@ -277,7 +278,7 @@ fn write_files(
     format::structure(&scratch.join(&names.params)).context("the generator wrote a proving key that is not whole")?;
     format::verifying_key_inputs(&scratch.join(&names.vk))
         .context("the generator wrote a verifying key that is not whole")?;
-    Ok(Sidecar::new(&order.shape, generator, seed, params, vk))
+    Ok(Sidecar::new(&order.shape, generator, seed, constraints, params, vk))
 }
 
 /// A file being written: buffered, hashed on the way, synced at the end.
@@ -345,9 +346,10 @@ mod tests {
         Names::of(&order.shape)
     }
 
-    fn write(params: &mut dyn Write, vk: &mut dyn Write) -> Result<()> {
+    fn write(params: &mut dyn Write, vk: &mut dyn Write) -> Result<String> {
         params.write_all(&synthetic::params(&SMALL, 1))?;
-        Ok(vk.write_all(&synthetic::vk(&SMALL, 1))?)
+        vk.write_all(&synthetic::vk(&SMALL, 1))?;
+        Ok("checksum".into())
     }
 
     fn run(order: &Order<'_>) -> Result<Generated> {

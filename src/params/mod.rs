@@ -9,10 +9,20 @@ pub mod estimate;
 pub mod format;
 #[cfg(feature = "reference")]
 pub mod generate;
+#[cfg(feature = "reference")]
+pub mod groth16;
 pub mod install;
 pub mod manifest;
 pub mod name;
+#[cfg(feature = "reference")]
+mod points;
+#[cfg(feature = "reference")]
+mod qap;
+#[cfg(feature = "reference")]
+pub mod r1cs;
 pub mod search;
+#[cfg(feature = "reference")]
+pub mod setup;
 pub mod sidecar;
 
 /// Called with what is being done (a stage, or the file being hashed), how much is done, and of how much.

@@ -34,6 +34,9 @@ pub struct Sidecar {
     pub layers: u32,
     /// PoRep challenges in the circuit.
     pub challenges_per_partition: u32,
+    /// BLAKE3 of the recorded constraints, hexadecimal: equal for equal circuits. Absent in files of earlier generators.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub constraints: Option<String>,
     /// The proving key.
     pub params: Fingerprint,
     /// The verifying key.
@@ -61,7 +64,14 @@ pub struct Fingerprint {
 
 impl Sidecar {
     /// The marker of files just generated for a shape.
-    pub fn new(shape: &Shape, generator: &str, seed: SeedMode, params: Fingerprint, vk: Fingerprint) -> Sidecar {
+    pub fn new(
+        shape: &Shape,
+        generator: &str,
+        seed: SeedMode,
+        constraints: String,
+        params: Fingerprint,
+        vk: Fingerprint,
+    ) -> Sidecar {
         Sidecar {
             schema: SCHEMA.into(),
             seed,
@@ -71,6 +81,7 @@ impl Sidecar {
             sector_size: shape.sector_size,
             layers: shape.layers,
             challenges_per_partition: shape.challenges_per_partition(),
+            constraints: Some(constraints),
             params,
             vk,
         }
@@ -111,7 +122,7 @@ mod tests {
         assert_eq!(Sidecar::read(&path, &shape), Ok(None));
 
         let print = Fingerprint { bytes: 1, digest: "00".repeat(16) };
-        let sidecar = Sidecar::new(&shape, "test", SeedMode::Os, print.clone(), print);
+        let sidecar = Sidecar::new(&shape, "test", SeedMode::Os, "00".repeat(32), print.clone(), print);
         fs::write(&path, serde_json::to_string(&sidecar).unwrap()).unwrap();
         assert_eq!(Sidecar::read(&path, &shape), Ok(Some(sidecar.clone())));
         let two = Shape { partitions: 2, ..shape };
@@ -122,6 +133,22 @@ mod tests {
         assert!(Sidecar::read(&path, &shape).unwrap_err().contains("/9"));
         fs::write(&path, [0xff; 10]).unwrap();
         assert!(Sidecar::read(&path, &shape).unwrap_err().contains("cannot be read"));
+    }
+
+    #[test]
+    fn markers_of_earlier_generators_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.params.dev.json");
+        let shape = Shape::network("2KiB".parse().unwrap());
+        let print = Fingerprint { bytes: 1, digest: "00".repeat(16) };
+        let sidecar = Sidecar {
+            constraints: None,
+            ..Sidecar::new(&shape, "bellperson", SeedMode::Os, String::new(), print.clone(), print)
+        };
+        let text = serde_json::to_string(&sidecar).unwrap();
+        assert!(!text.contains("constraints"));
+        fs::write(&path, text).unwrap();
+        assert_eq!(Sidecar::read(&path, &shape), Ok(Some(sidecar)));
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub enum Task {
         into: PathBuf,
         /// Replace files that are there, unless they are the network's.
         replace: bool,
+        /// The seed of the setup's secrets, for tests; without one they are the operating system's random numbers.
+        deterministic: Option<[u8; 32]>,
     },
 }
 

@@ -40,6 +40,19 @@ impl Setup<'_> {
     }
 }
 
+/// Development parameters to make.
+#[derive(Clone, Copy, Debug)]
+pub struct ParamsOrder<'a> {
+    /// The shape.
+    pub shape: Shape,
+    /// The directory of parameters.
+    pub into: &'a Path,
+    /// Replace files that are there, unless they are the network's.
+    pub replace: bool,
+    /// The secrets come from this seed, for tests, instead of the operating system.
+    pub deterministic: Option<[u8; 32]>,
+}
+
 /// The parameter file that p4 will use; generates development parameters where there are none, after saying what that takes.
 ///
 /// What is there but damaged or of unknown origin is never replaced unasked.
@@ -66,7 +79,7 @@ pub fn parameters(spec: &Spec, setup: &Setup<'_>, home: &Path, voice: &mut Voice
             spec.shape
         )));
     }
-    generate(spec.shape, &into, false, setup, voice)?;
+    generate(&ParamsOrder { shape: spec.shape, into: &into, replace: false, deterministic: None }, setup, voice)?;
     locate(spec, &search, voice)
         .with_context(|| format!("the parameters generated into {} are not usable", into.display()))
 }
@@ -80,17 +93,12 @@ fn locate(spec: &Spec, search: &SearchPath, voice: &mut Voice) -> Option<PathBuf
 }
 
 /// Generates development parameters in a pinned worker.
-pub fn generate(
-    shape: Shape,
-    into: &Path,
-    replace: bool,
-    setup: &Setup<'_>,
-    voice: &mut Voice,
-) -> anyhow::Result<Generated> {
+pub fn generate(order: &ParamsOrder<'_>, setup: &Setup<'_>, voice: &mut Voice) -> anyhow::Result<Generated> {
+    let ParamsOrder { shape, into, replace, deterministic } = *order;
     voice.say(&announcement(&shape, into, setup.threads as usize));
     fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     let into = std::path::absolute(into)?;
-    let task = Task::Params { into: into.clone(), replace };
+    let task = Task::Params { into: into.clone(), replace, deterministic };
     let trial = setup.trial(task, shape, Identity::from_seed(&Seed::default()));
     voice.begin("parameters");
     let done = launch::run(&trial, &BTreeMap::new(), &into, setup.signals, voice)?;
@@ -103,9 +111,7 @@ pub fn generate(
 
 /// Generates development parameters outside a run.
 pub fn generate_for(
-    shape: Shape,
-    into: &Path,
-    replace: bool,
+    order: &ParamsOrder<'_>,
     cores: Option<&[usize]>,
     threads: Option<u32>,
 ) -> anyhow::Result<Generated> {
@@ -114,7 +120,7 @@ pub fn generate_for(
     let settings = settings::resolve(&BTreeMap::new(), threads)?;
     let signals = Signals::install()?;
     let setup = Setup { cores: &cores, threads, settings: &settings, signals: &signals };
-    generate(shape, into, replace, &setup, &mut Voice::new(None))
+    generate(order, &setup, &mut Voice::new(None))
 }
 
 /// Refuses where a file system lacks the room.

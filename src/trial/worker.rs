@@ -96,7 +96,7 @@ fn work(trial: &Trial, shared: &Shared) -> anyhow::Result<Report> {
             measured(trial, shared, outcome, block_s).map(|measured| Report::Done(Box::new(measured)))
         }
         Task::Parents => prepare_parents(trial),
-        Task::Params { into, replace } => prepare_params(trial, shared, into, *replace),
+        Task::Params { into, replace, deterministic } => prepare_params(trial, shared, into, *replace, *deterministic),
     }
 }
 
@@ -107,10 +107,19 @@ fn prepare_parents(trial: &Trial) -> anyhow::Result<Report> {
 }
 
 #[cfg(feature = "reference")]
-fn prepare_params(trial: &Trial, shared: &Shared, into: &std::path::Path, replace: bool) -> anyhow::Result<Report> {
+fn prepare_params(
+    trial: &Trial,
+    shared: &Shared,
+    into: &std::path::Path,
+    replace: bool,
+    deterministic: Option<[u8; 32]>,
+) -> anyhow::Result<Report> {
+    use crate::params::setup::Seed;
+
     let order = crate::params::install::Order { shape: trial.shape, into, replace, free: sys::free_bytes(into).ok() };
     let mut progress = |stage: &str, done, total| shared.report_progress(stage, done, total);
-    crate::params::generate::generate(&order, &mut progress).map(Report::Generated)
+    let seed = deterministic.map_or(Seed::Os, Seed::Deterministic);
+    crate::params::generate::generate(&order, seed, &mut progress).map(Report::Generated)
 }
 
 #[cfg(not(feature = "reference"))]
@@ -119,7 +128,7 @@ fn prepare_parents(_: &Trial) -> anyhow::Result<Report> {
 }
 
 #[cfg(not(feature = "reference"))]
-fn prepare_params(_: &Trial, _: &Shared, _: &std::path::Path, _: bool) -> anyhow::Result<Report> {
+fn prepare_params(_: &Trial, _: &Shared, _: &std::path::Path, _: bool, _: Option<[u8; 32]>) -> anyhow::Result<Report> {
     Err(phase::unavailable(phase::Engine::Reference))
 }
 

@@ -452,7 +452,8 @@ mod tests {
         );
         let cut = |params: &mut dyn Write, vk: &mut dyn Write, _: &mut Progress<'_>| {
             params.write_all(&synthetic::params(&SMALL, 1)[..1000])?;
-            Ok(vk.write_all(&synthetic::vk(&SMALL, 1))?)
+            vk.write_all(&synthetic::vk(&SMALL, 1))?;
+            Ok("00".into())
         };
         let error = install(&order, "test", SeedMode::Os, cut, &mut |_, _, _| ()).unwrap_err();
         assert!(format!("{error:#}").contains("not whole"), "{error:#}");

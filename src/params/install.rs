@@ -22,6 +22,7 @@ use crate::params::format;
 use crate::params::name::Names;
 use crate::params::search::{Candidate, FoundFile, Status, examine};
 use crate::params::sidecar::{Fingerprint, SeedMode, Sidecar};
+use crate::report::units;
 use crate::sector::Shape;
 
 /// Directory for locks and scratch directories, in the target directory: renames must not cross file systems.
@@ -63,12 +64,12 @@ pub struct Generated {
 /// What a generation will write, how large, where, and how long it takes: said before it starts.
 pub fn announcement(shape: &Shape, into: &Path, threads: usize) -> String {
     let estimate = Estimate::of(shape);
-    let minutes = estimate.generate_core_seconds / threads.max(1) as f64 / 60.0;
+    let seconds = (estimate.generate_core_seconds / threads.max(1) as f64).round();
     format!(
-        "Development parameters of {shape}: {} to {}, about {:.1} min and {} of memory on {threads} thread{}",
+        "Development parameters of {shape}: {} to {}, about {} and {} of memory on {threads} thread{}",
         ByteSize(estimate.params_bytes).display().si(),
         into.display(),
-        minutes.max(0.1),
+        units::duration(seconds),
         ByteSize(estimate.generate_peak_bytes).display().si(),
         if threads == 1 { "" } else { "s" },
     )
@@ -562,7 +563,7 @@ mod tests {
         let text = announcement(&Shape::network("2KiB".parse().unwrap()), Path::new("/x/params"), 2);
         assert_eq!(
             text,
-            "Development parameters of 2KiB, 2 layers, 1 partition: 1.1 GB to /x/params, about 11 min on 2 threads"
+            "Development parameters of 2KiB, 2 layers, 1 partition: 1.1 GB to /x/params, about 38.0 s and 698.5 MB of memory on 2 threads"
         );
     }
 }

@@ -179,25 +179,32 @@ fn title(record: &Record) -> String {
         ("sealed", format!("{}{network}", spec.shape)),
         ("seed", seed),
         ("command", record.spec.given.join(" ")),
-        ("host", host_line(record)),
+        ("host", machine(record)),
+        ("system", system(record)),
     ];
     fields(lines)
 }
 
 /// The machine in one line: processor, cores, memory, kernel and what it runs in, as far as the record tells.
-fn host_line(record: &Record) -> String {
-    let host = serde_json::to_value(&record.host).unwrap_or_default();
-    let text = |at: &str| host.pointer(at).and_then(|value| value.as_str()).map(str::to_string);
-    let number = |at: &str| host.pointer(at).and_then(|value| value.as_u64());
+fn machine(record: &Record) -> String {
+    let host = &record.host;
+    let count = |n: Option<u32>, what: &str| n.map(|n| format!("{n} {what}"));
     let parts = [
-        text("/hostname"),
-        text("/cpu/model"),
-        number("/topology/cores").map(|n| format!("{n} cores")),
-        number("/topology/threads").map(|n| format!("{n} threads")),
-        number("/memory/total_bytes").map(units::bytes),
-        text("/kernel/release").map(|release| format!("Linux {release}")),
-        text("/virtualisation/hypervisor").map(|name| format!("under {name}")),
-        text("/virtualisation/container").map(|name| format!("in {name}")),
+        host.hostname.clone(),
+        host.cpu.model.clone(),
+        count(host.topology.cores, "cores"),
+        count(host.topology.threads, "threads"),
+        host.memory.total_bytes.map(units::bytes),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn system(record: &Record) -> String {
+    let host = &record.host;
+    let parts = [
+        host.kernel.release.as_ref().map(|release| format!("Linux {release}")),
+        host.virtualisation.hypervisor.as_ref().map(|name| format!("under {name}")),
+        host.virtualisation.container.as_ref().map(|name| format!("in {name}")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

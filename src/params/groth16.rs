@@ -143,6 +143,7 @@ impl Sections<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::setup::Seed;
     use bellperson::groth16;
     use bellperson::{ConstraintSystem, LinearCombination, Variable};
     use blstrs::{Bls12, G1Projective, G2Projective};
@@ -302,15 +303,18 @@ mod tests {
 
     #[test]
     fn a_domain_of_several_chunks_and_shares() {
-        check_with(Made(|cs| {
-            let mut last = cs.input();
-            for i in 0..2100 {
-                let next = cs.aux();
-                cs.constrain(&[(1, last), (i, one())], &[(1, last), (-1, one())], &[(1, next)]);
-                last = next;
-            }
-            Ok(())
-        }), 0..1);
+        check_with(
+            Made(|cs| {
+                let mut last = cs.input();
+                for i in 0..2100 {
+                    let next = cs.aux();
+                    cs.constrain(&[(1, last), (i, one())], &[(1, last), (-1, one())], &[(1, next)]);
+                    last = next;
+                }
+                Ok(())
+            }),
+            0..1,
+        );
     }
 
     #[test]
@@ -345,6 +349,18 @@ mod tests {
         }
         let (_, g2, waste) = setup(0);
         assert!(ours(circuit, Setup::new(G1Projective::identity(), g2, waste)).is_err());
+    }
+
+    #[test]
+    fn a_seed_makes_the_same_files_twice() {
+        let circuit = Made(|cs| {
+            let x = cs.aux();
+            cs.constrain(&[(1, x)], &[(1, x)], &[(1, one())]);
+            Ok(())
+        });
+        let made = |seed| ours(circuit, Setup::draw(Seed::Deterministic([seed; 32]))).unwrap();
+        assert!(made(1) == made(1));
+        assert!(made(1) != made(2));
     }
 
     #[test]

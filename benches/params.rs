@@ -14,7 +14,7 @@ use rand_chacha::ChaCha20Rng;
 use sealbench_kernels::fixed_base::{self, Table};
 
 /// Points of an iteration: several of the kernel's batches.
-const POINTS: usize = 8192;
+const POINTS: usize = 16384;
 
 /// Windows that compete, bits.
 const WINDOWS: [u32; 4] = [13, 15, 16, 17];

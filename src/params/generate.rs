@@ -88,3 +88,62 @@ fn public_params<Tree: 'static + MerkleTreeTrait>(shape: &Shape) -> anyhow::Resu
     setup.challenges = Challenges::new_interactive(shape.challenges_per_partition() as usize);
     Scheme::<Tree>::setup(&setup)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::stop_of;
+    use crate::params::digest::Digest;
+    use bellperson::groth16;
+    use blstrs::Bls12;
+    use std::io;
+
+    #[test]
+    fn too_little_memory_is_refused_with_both_figures() {
+        let estimate = Estimate::of(&Shape::network("2KiB".parse().unwrap()));
+        require_memory(&estimate, None).unwrap();
+        require_memory(&estimate, Some(estimate.generate_peak_bytes)).unwrap();
+        let error = require_memory(&estimate, Some(100_000_000)).unwrap_err();
+        assert_eq!(stop_of(&error), Some(Stop::Refused));
+        assert!(error.to_string().contains("100.0 MB"), "{error}");
+    }
+
+    /// BLAKE2b of the proving key and the verifying key, of one seed, by us.
+    fn ours<Tree: 'static + MerkleTreeTrait>(shape: &Shape) -> [String; 2] {
+        let (mut params, mut vk) = (Digest::new(), Digest::new());
+        set_up::<Tree>(shape, Seed::Deterministic([3; 32]), &mut params, &mut vk, &mut |_, _, _| ()).unwrap();
+        [params.finish(), vk.finish()]
+    }
+
+    /// The same by bellperson.
+    fn bellpersons<Tree: 'static + MerkleTreeTrait>(shape: &Shape) -> [String; 2] {
+        let setup = Setup::draw(Seed::Deterministic([3; 32]));
+        let [alpha, beta, gamma, delta, tau] = *setup.waste();
+        let circuit = blank_circuit::<Tree>(shape).unwrap();
+        let keys =
+            groth16::generate_parameters::<Bls12, _>(circuit, setup.g1, setup.g2, alpha, beta, gamma, delta, tau);
+        let keys = keys.unwrap();
+        let (mut params, mut vk) = (Digest::new(), Digest::new());
+        keys.write(io::BufWriter::new(&mut params)).unwrap();
+        keys.vk.write(&mut vk).unwrap();
+        [params.finish(), vk.finish()]
+    }
+
+    fn check(partitions: u32) {
+        let shape = Shape { partitions, ..Shape::network("2KiB".parse().unwrap()) };
+        let ours = with_shape!(shape.sector_size.bytes(), ours, &shape);
+        assert_eq!(ours, with_shape!(shape.sector_size.bytes(), bellpersons, &shape));
+    }
+
+    #[test]
+    #[ignore = "bellperson takes 11 minutes on two cores and 10 GB: cargo test --release -- --ignored two_challenges"]
+    fn the_2kib_circuit_of_two_challenges_is_bellpersons() {
+        check(1);
+    }
+
+    #[test]
+    #[ignore = "bellperson takes 6 minutes on two cores: cargo test --release -- --ignored one_challenge"]
+    fn the_2kib_circuit_of_one_challenge_is_bellpersons() {
+        check(2);
+    }
+}

@@ -143,6 +143,7 @@ impl Sections<'_, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::setup::Seed;
     use bellperson::groth16;
     use bellperson::{ConstraintSystem, LinearCombination, Variable};
     use blstrs::{Bls12, G1Projective, G2Projective};
@@ -348,6 +349,18 @@ mod tests {
         }
         let (_, g2, waste) = setup(0);
         assert!(ours(circuit, Setup::new(G1Projective::identity(), g2, waste)).is_err());
+    }
+
+    #[test]
+    fn a_seed_makes_the_same_files_twice() {
+        let circuit = Made(|cs| {
+            let x = cs.aux();
+            cs.constrain(&[(1, x)], &[(1, x)], &[(1, one())]);
+            Ok(())
+        });
+        let made = |seed| ours(circuit, Setup::draw(Seed::Deterministic([seed; 32]))).unwrap();
+        assert!(made(1) == made(1));
+        assert!(made(1) != made(2));
     }
 
     #[test]

@@ -254,3 +254,62 @@ impl ConstraintSystem<Scalar> for Recorder {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// x * (y + 2) = z + c * one, where 0 * y takes no part; then y * one = y.
+    #[derive(Clone, Copy)]
+    struct Small(u64);
+
+    impl Circuit<Scalar> for Small {
+        fn synthesize<CS: ConstraintSystem<Scalar>>(self, cs: &mut CS) -> Result<(), SynthesisError> {
+            let unknown = || Err(SynthesisError::AssignmentMissing);
+            let x = cs.alloc(|| "x", unknown)?;
+            let y = cs.alloc_input(|| "y", unknown)?;
+            let z = cs.alloc(|| "z", unknown)?;
+            let [zero, two, c] = [0, 2, self.0].map(Scalar::from);
+            cs.enforce(
+                || "product",
+                |lc| lc + x + (zero, y),
+                |lc| lc + y + (two, CS::one()),
+                |lc| lc + z + (c, CS::one()),
+            );
+            cs.enforce(|| "y", |lc| lc + y, |lc| lc + CS::one(), |lc| lc + y);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn rows_hold_the_circuit_and_a_constraint_for_each_input() {
+        let r1cs = R1cs::record(Small(2)).unwrap();
+        assert_eq!((r1cs.inputs, r1cs.aux, r1cs.constraints(), r1cs.variables()), (2, 2, 4, 4));
+        // One, y, x, z; the coefficients one and two.
+        assert_eq!(r1cs.coefficients, [1, 2].map(Scalar::from));
+        let parts = |matrix: &Matrix| (matrix.ends.clone(), matrix.columns.clone(), matrix.coefficients.clone());
+        assert_eq!(parts(&r1cs.a), (vec![1, 2, 3, 4], vec![2, 1, 0, 1], vec![0; 4]));
+        assert_eq!(parts(&r1cs.b), (vec![2, 3, 3, 3], vec![0, 1, 0], vec![1, 0, 0]));
+        assert_eq!(parts(&r1cs.c), (vec![2, 3, 3, 3], vec![0, 3, 1], vec![1, 0, 0]));
+        assert_eq!((r1cs.a.terms(), r1cs.bytes()), (4, 4 * (12 + 20) + 64));
+    }
+
+    #[test]
+    fn column_sums_weigh_the_rows() {
+        let r1cs = R1cs::record(Small(5)).unwrap();
+        let weights = [1, 10, 100, 1000].map(Scalar::from);
+        for (matrix, expected) in [(&r1cs.a, [100, 1010, 1, 0]), (&r1cs.b, [12, 1, 0, 0]), (&r1cs.c, [5, 10, 0, 1])] {
+            let mut sums = [7; 4].map(Scalar::from);
+            matrix.add_column_sums(&r1cs.coefficients, &weights, &mut sums);
+            assert_eq!(sums, expected.map(|sum| Scalar::from(sum + 7)));
+        }
+    }
+
+    #[test]
+    fn the_checksum_is_the_circuits() {
+        let checksum = |c| R1cs::record(Small(c)).unwrap().checksum();
+        assert_eq!(checksum(5), checksum(5));
+        assert_ne!(checksum(5), checksum(6));
+        assert_ne!(checksum(1), checksum(2));
+    }
+}

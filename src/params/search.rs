@@ -352,7 +352,7 @@ mod tests {
         };
         let (params, vk) =
             (write(&names.params, synthetic::params(&SMALL, 1)), write(&names.vk, synthetic::vk(&SMALL, 1)));
-        let sidecar = Sidecar::new(&shape(), "test", SeedMode::Os, "00".into(), params, vk);
+        let sidecar = Sidecar::new(&shape(), "test", SeedMode::Os, String::new(), params, vk);
         write(&names.sidecar, serde_json::to_vec(&sidecar).unwrap());
         dir
     }

@@ -25,6 +25,10 @@ pub(super) struct Recoded {
     negative: bool,
 }
 
+impl Recoded {
+    pub(super) const ZERO: Recoded = Recoded { limbs: [0; LIMBS], negative: false };
+}
+
 impl Recoding {
     pub(super) fn new(bits: u32) -> Recoding {
         assert!((4..=18).contains(&bits), "windows have 4 to 18 bits");

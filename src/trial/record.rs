@@ -73,7 +73,8 @@ pub struct SpecRecord {
     pub given: Vec<String>,
     /// Every setting with its effective value.
     pub resolved: Spec,
-    /// Settings of the linked crates in force: each FIL_PROOFS_*, RAYON_NUM_THREADS, EC_GPU_NUM_THREADS.
+    /// Settings of the linked crates in force: each FIL_PROOFS_*, RAYON_NUM_THREADS, EC_GPU_NUM_THREADS; and the directories in which
+    /// parameters and parents were found.
     pub settings: BTreeMap<String, String>,
 }
 

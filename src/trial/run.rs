@@ -13,7 +13,7 @@ use crate::measure::{clock, stats};
 use crate::phase::{Engine, Phase};
 use crate::sector::{RunDir, files};
 use crate::store::{RunStart, Store};
-use crate::trial::estimate::{self, ProvingMemory};
+use crate::trial::estimate::{self, ProvingMemory, show};
 use crate::trial::job::{Measured, Proving, Task, Trial};
 use crate::trial::launch::{self, Done};
 use crate::trial::parents;
@@ -74,6 +74,8 @@ struct Run<'a> {
     store: Store,
     session: Session,
     signals: Signals,
+    /// Where parameters and parents were found.
+    found: BTreeMap<String, String>,
     phases: Vec<PhaseRecord>,
     findings: Vec<Finding>,
 }
@@ -99,7 +101,19 @@ impl<'a> Run<'a> {
         store.begin(&RunStart { id: id.to_string(), started_at: started_at.clone(), run_dir, command, pid })?;
         let findings = spec_findings(spec);
         let id = id.to_string();
-        Ok(Run { id, started_at, home, plan, dir, store, session, signals, phases: Vec::new(), findings })
+        Ok(Run {
+            id,
+            started_at,
+            home,
+            plan,
+            dir,
+            store,
+            session,
+            signals,
+            found: BTreeMap::new(),
+            phases: Vec::new(),
+            findings,
+        })
     }
 
     /// Prepares, then runs every phase of every engine and repeat that is not whole yet.
@@ -120,6 +134,13 @@ impl<'a> Run<'a> {
         } else {
             None
         };
+        let found = [
+            ("FIL_PROOFS_PARAMETER_CACHE", params.as_deref().and_then(Path::parent)),
+            ("FIL_PROOFS_PARENT_CACHE", parent_cache.as_deref()),
+        ];
+        for (name, dir) in found.into_iter().filter_map(|(name, dir)| Some((name, dir?))) {
+            self.found.insert(name.to_string(), dir.display().to_string());
+        }
         if spec.phases.iter().any(|&phase| !files::needs(phase).1.is_empty()) {
             self.dir.ensure_data()?;
         }
@@ -200,6 +221,7 @@ impl<'a> Run<'a> {
         let entries = self.dir.digests(phase, engine, repeat)?;
         self.findings.extend(measured.findings.iter().cloned());
         let mut record = self.record(phase, engine, repeat, *measured);
+        self.findings.extend(memory_finding(&record));
         record.output.digest = verify::digest(phase, &spec.shape, &entries);
         let comm_d = self.dir.manifest().data.as_ref().map(|data| data.comm_d.to_string());
         self.findings.extend(verify::check(&mut record, comm_d.as_deref(), &self.known(phase)?));
@@ -303,7 +325,7 @@ impl<'a> Run<'a> {
             spec: SpecRecord {
                 given: request.given.clone(),
                 resolved: self.plan.spec.clone(),
-                settings: self.plan.settings.clone(),
+                settings: self.plan.settings.clone().into_iter().chain(std::mem::take(&mut self.found)).collect(),
             },
             seed: self.plan.seed,
             timer: clock::calibrate(),
@@ -312,6 +334,19 @@ impl<'a> Run<'a> {
             validity: Validity { reportable: false, findings },
         }
     }
+}
+
+/// The estimate that a run is refused by must hold.
+fn memory_finding(record: &PhaseRecord) -> Option<Finding> {
+    let estimated = record.estimated_rss_bytes.filter(|&estimated| record.max_rss_bytes > estimated)?;
+    let text = format!(
+        "{} of {} used {} of memory where {} were estimated: the refusal of runs that do not fit is too lenient for this shape",
+        record.phase,
+        record.engine,
+        show(record.max_rss_bytes),
+        show(estimated)
+    );
+    Some(Finding::new("memory-estimate-exceeded", Severity::Warning, text))
 }
 
 /// What a reader must know about the spec itself.

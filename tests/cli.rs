@@ -78,6 +78,32 @@ fn a_directory_that_is_no_run_directory_is_refused_and_left_alone() {
     assert_eq!(fs::read_dir(home.path("foreign")).unwrap().count(), 2);
 }
 
+/// A manifest may come from anywhere.
+#[cfg(feature = "reference")]
+#[test]
+fn a_manifest_with_impossible_figures_or_foreign_paths_is_refused() {
+    let home = Home::new();
+    home.record(&["run", "--sector-size", "2KiB", "--phases", "p1", "--run-dir", "seal"]);
+    let path = home.path("seal/manifest.json");
+    let right = common::read_json(&path);
+    let cases: [(&str, serde_json::Value); 6] = [
+        ("/shape/partitions", 0.into()),
+        ("/shape/layers", 4_000_000_000u32.into()),
+        ("/sets/reference-0/dir", "../elsewhere".into()),
+        ("/sets/reference-0/phases/p1/files/0/name", "/etc/passwd".into()),
+        ("/spec/repeats", 0.into()),
+        ("/spec/p4_partitions_at_once", 0.into()),
+    ];
+    for (at, value) in cases {
+        let mut wrong = right.clone();
+        *wrong.pointer_mut(at).unwrap() = value;
+        fs::write(&path, wrong.to_string()).unwrap();
+        home.run(&["run", "--resume", "--run-dir", "seal"]).fails(2, &["manifest"]);
+    }
+    fs::write(&path, right.to_string()).unwrap();
+    home.run(&["run", "--resume", "--run-dir", "seal"]).success();
+}
+
 #[cfg(not(feature = "reference"))]
 #[test]
 fn without_the_reference_engine_run_says_what_is_missing() {

@@ -150,6 +150,9 @@ pub fn read(dir: &Path) -> anyhow::Result<Option<Manifest>> {
         let schema = &manifest.schema;
         return Err(Stop::Usage.error(format!("{} has schema '{schema}'; this version reads {SCHEMA}", path.display())));
     }
+    let Shape { sector_size, layers, partitions } = manifest.shape;
+    Shape::new(sector_size, Some(layers), Some(partitions), true)
+        .map_err(|e| Stop::Usage.error(format!("{} has an impossible shape: {e}", path.display())))?;
     Ok(Some(manifest))
 }
 

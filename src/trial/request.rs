@@ -14,6 +14,9 @@ pub const DEFAULT_SEED: &str = "5ea1";
 /// The most threads per pool that make sense to ask for.
 const MAX_THREADS: u32 = 4096;
 
+/// The most repetitions of a run.
+const MAX_REPEATS: u32 = 10_000;
+
 /// A request: what is `None` was not said.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -105,6 +108,7 @@ impl Request {
             return Err(Stop::Usage.error(format!("{} holds no run to resume", dir.path().display())));
         };
         let mut spec = spec.clone();
+        check(&spec, dir)?;
         let keep_cores = self.cores.is_none() && self.threads.is_none();
         let wanted = if keep_cores { Some(spec.cores.clone()) } else { self.cores.clone() };
         spec.cores = cores::resolve(wanted.as_deref(), &sys::allowed_cores()?)?;
@@ -114,9 +118,7 @@ impl Request {
 
     fn phases(&self) -> anyhow::Result<Vec<Phase>> {
         let phases = self.phases.clone().unwrap_or_else(|| Phase::ALL.to_vec());
-        let first = Phase::ALL.iter().position(|phase| Some(phase) == phases.first());
-        let contiguous = first.is_some_and(|first| Phase::ALL[first..].starts_with(&phases));
-        if !contiguous {
+        if !contiguous(&phases) {
             let named: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
             return Err(Stop::Usage.error(format!("--phases {} is no contiguous part of p1,p2,c1,p4", named.join(","))));
         }
@@ -140,12 +142,31 @@ impl Request {
             engines,
             threads,
             first_repeat: 0,
-            repeats: within("--repeats", self.repeats.unwrap_or(1), 1, 10_000)?,
+            repeats: within("--repeats", self.repeats.unwrap_or(1), 1, MAX_REPEATS)?,
             p4_partitions_at_once: within("--p4-partitions-at-once", at_once, 1, shape.partitions)?,
             cores,
             params: self.params,
         })
     }
+}
+
+fn contiguous(phases: &[Phase]) -> bool {
+    let first = Phase::ALL.iter().position(|phase| Some(phase) == phases.first());
+    first.is_some_and(|first| Phase::ALL[first..].starts_with(phases))
+}
+
+/// A spec out of a manifest is of this program's making only if nobody else wrote the manifest.
+fn check(spec: &Spec, dir: &RunDir) -> anyhow::Result<()> {
+    let manifest = dir.manifest();
+    let same_sector = spec.shape == manifest.shape && spec.identity == manifest.identity;
+    let counts = (1..=MAX_REPEATS).contains(&spec.repeats)
+        && spec.first_repeat <= MAX_REPEATS
+        && (1..=MAX_THREADS).contains(&spec.threads)
+        && (1..=spec.shape.partitions).contains(&spec.p4_partitions_at_once);
+    if same_sector && counts && contiguous(&spec.phases) && !spec.engines.is_empty() {
+        return Ok(());
+    }
+    Err(Stop::Usage.error(format!("the settings in the manifest of {} are not those of a run", dir.path().display())))
 }
 
 fn within(option: &str, value: u32, min: u32, max: u32) -> anyhow::Result<u32> {

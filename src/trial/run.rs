@@ -184,7 +184,9 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             Err(error) => {
-                self.dir.discard(phase, engine, repeat)?;
+                if let Err(left) = self.dir.discard(phase, engine, repeat) {
+                    self.session.voice.note(&format!("{left:#}"));
+                }
                 Err(error)
             }
         }
@@ -288,8 +290,11 @@ impl<'a> Run<'a> {
             error = Some(Stop::Check.error(wrong));
         }
         let record = self.build(state, request);
-        verify::remember(&self.store, &self.plan.spec, &record.phases)?;
-        self.store.finish(&record)?;
+        // A store that cannot take the record must not keep it from --json and the table.
+        let stored = verify::remember(&self.store, &self.plan.spec, &record.phases)
+            .and_then(|()| self.store.finish(&record))
+            .context("the record is not in the results store");
+        error = error.or(stored.err());
         if self.plan.transient && state == RunState::Complete {
             self.dir.remove_sector()?;
         }

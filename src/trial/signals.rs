@@ -5,11 +5,12 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-/// Counts requests to stop. The first lets the span that runs finish; the second stops at once. SIGHUP is ignored: a run survives its
-/// terminal.
+/// Counts requests to stop. The first lets the span that runs finish; the second stops at once: the launcher ends its worker, and where
+/// there is none this process ends here. SIGHUP is ignored: a run survives its terminal.
 #[derive(Clone, Debug)]
 pub struct Signals {
     stops: Arc<AtomicUsize>,
+    worker_runs: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -18,13 +19,22 @@ impl Signals {
         let stops = Arc::new(AtomicUsize::new(0));
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
         signal_hook::flag::register(SIGHUP, Arc::new(AtomicBool::new(false)))?;
-        let counted = Arc::clone(&stops);
+        let worker_runs = Arc::new(AtomicBool::new(false));
+        let (counted, worker) = (Arc::clone(&stops), Arc::clone(&worker_runs));
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for _ in signals.forever() {
-                counted.fetch_add(1, Ordering::SeqCst);
+                let before = counted.fetch_add(1, Ordering::SeqCst);
+                if before > 0 && !worker.load(Ordering::SeqCst) {
+                    std::process::exit(130);
+                }
             }
         })?;
-        Ok(Signals { stops })
+        Ok(Signals { stops, worker_runs })
+    }
+
+    /// Says whether a worker runs, which the launcher then ends on the second request.
+    pub fn set_worker_runs(&self, runs: bool) {
+        self.worker_runs.store(runs, Ordering::SeqCst);
     }
 
     /// Requests to stop so far.

@@ -7,6 +7,9 @@
 //! What it must cost: an affine addition is 5 multiplications and 1 squaring (3 for its share of the inversion, 3 for slope, x
 //! and y) and 6 subtractions. With c = 16 a multiple is 15 additions, so 90 multiplications. On Zen 3 at 3.4 GHz blst multiplies
 //! in 39 ns in Fp and in 115 ns in Fp2 (squares in 84 ns), subtracts in 5 and 10 ns: 4.0 us for a point of G1, 10.8 us for one of G2.
+//! Best measured on a shared machine: 5.1 and 12.6 us; blst's plain multiplication takes 100 and 191 us. A profile shows stalls
+//! at the prefetches, so part of what is above the bound is access to the table (48 MB in small pages); with busy neighbours a
+//! point of G1 took 6 to 9 us.
 //!
 //! Time depends on the scalars: use it where nobody else can measure it.
 

@@ -8,8 +8,8 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use common::mount::Mount;
 use common::worker::{report, trial};
 use common::{Ended, Home, corrupt, is_running, logged, phase, read_json, signal, wait_for, worker_pid};
 use sealbench::phase::Phase;
@@ -201,23 +201,6 @@ fn a_damaged_parent_cache_is_made_again() {
     assert!(fs::read_dir(&parents).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with("scratch")));
 }
 
-/// A small file system of its own; gone at the end.
-struct Mount(PathBuf);
-
-impl Mount {
-    fn tmpfs(path: &Path, options: &str) -> Option<Mount> {
-        fs::create_dir_all(path).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(path).status();
-        mounted.is_ok_and(|status| status.success()).then(|| Mount(path.to_path_buf()))
-    }
-}
-
-impl Drop for Mount {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
-}
-
 #[test]
 fn a_disk_without_room_is_refused_before_the_run_starts() {
     let home = Home::new();
@@ -242,8 +225,7 @@ fn a_disk_that_fills_up_fails_the_phase_and_the_run_resumes_when_there_is_room()
     home.record(&["run", "--sector-size", "8MiB", "--phases", "p1", "--run-dir", dir_text]);
     let mut run = home.spawn(&["run", "--phases", "p2", "--run-dir", dir_text]);
     wait_for(COLUMNS, || logged(&dir, COLUMNS));
-    let hog = mount.0.join("hog");
-    let _ = Command::new("dd").args(["if=/dev/zero", "bs=64k"]).arg(format!("of={}", hog.display())).output();
+    let hog = mount.fill();
     assert_eq!(run.wait().unwrap().code(), Some(1));
     let ended = fs::read_to_string(home.path("stderr")).unwrap();
     assert!(ended.contains("p2 of reference #0 failed"), "{ended}");

@@ -131,7 +131,7 @@ fn replaceable(order: &Order<'_>) -> Result<Candidate> {
     let foreign = |file: &&FoundFile| !matches!(file.status, Status::Missing | Status::Development);
     if let Some(file) = candidate.files().into_iter().find(foreign).filter(|_| !order.replace) {
         return Err(Stop::Refused.error(format!(
-            "{} is {}: move it away, or replace it with `sealbench params generate --force-regenerate`",
+            "{} is {}: move it away, or replace it with `sealbench params generate --replace`",
             file.path.display(),
             file.status,
         )));
@@ -409,7 +409,7 @@ mod tests {
         for (length, word) in [(100, "truncated"), (0, "truncated")] {
             File::options().write(true).open(&path).unwrap().set_len(length).unwrap();
             let sentence = refused(&order);
-            assert!(sentence.contains(word) && sentence.contains("--force-regenerate"), "{sentence}");
+            assert!(sentence.contains(word) && sentence.contains("--replace"), "{sentence}");
         }
         fs::write(&path, synthetic::params(&SMALL, 9)).unwrap();
         assert!(refused(&order).contains("unknown"));

@@ -68,7 +68,7 @@ pub type G1Table = Table<Fp>;
 pub type G2Table = Table<Fp2>;
 
 /// Points that share an inversion: enough that it costs 2 % (2.8 us for 512 additions of 300 ns), few enough that the batch's
-/// 180 KB of sums and pending additions stay in the second-level cache. 1024 is slower by a tenth, measured.
+/// 180 KB of sums and pending additions stay in the second-level cache. 1024 was slower where it was measured (Zen 3).
 const BATCH: usize = 512;
 
 /// Points by which the fetching of table entries runs ahead: 8 additions hide a miss to memory.

@@ -49,6 +49,7 @@ pub fn write_file(
     if !overwrite && path.symlink_metadata().is_ok() {
         return Err(exists());
     }
+    refuse_special(path)?;
     let mut file = temporary_beside(path).with_context(what)?;
     let mut out = BufWriter::new(&mut file);
     content(&mut out)?;
@@ -60,6 +61,16 @@ pub fn write_file(
         Ok(_) => File::open(parent(path)).and_then(|dir| dir.sync_all()).with_context(what),
         Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
         Err(e) => Err(e.error).with_context(what),
+    }
+}
+
+/// A rename replaces what is there: a device or a link would be gone.
+fn refuse_special(path: &Path) -> anyhow::Result<()> {
+    match path.symlink_metadata() {
+        Ok(found) if !found.is_file() && !found.is_dir() => {
+            Err(Stop::Usage.error(format!("{} is a link or a device: name a plain file", path.display())))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -87,6 +98,7 @@ pub struct Promised {
 impl Promised {
     /// Opens the file; `option` is what the error names.
     pub fn open(option: &str, path: &Path) -> anyhow::Result<Promised> {
+        refuse_special(path)?;
         let file = temporary_beside(path)
             .map_err(|e| Stop::Usage.error(format!("{option} {} cannot be written: {e}", path.display())))?;
         if path.is_dir() {

@@ -3,6 +3,8 @@
 //! One chain answers how fast a machine seals and why: spec -> trials -> worker (a pinned process) -> record -> results store.
 //! `docs/design.md` tells the way through the house.
 
+#![deny(unsafe_code)]
+
 pub mod cli;
 pub mod disk;
 pub mod error;

@@ -78,6 +78,35 @@ fn a_directory_that_is_no_run_directory_is_refused_and_left_alone() {
     assert_eq!(fs::read_dir(home.path("foreign")).unwrap().count(), 2);
 }
 
+/// A rename replaces what is there: a link or a device would be gone.
+#[cfg(feature = "reference")]
+#[test]
+fn the_record_replaces_no_link_and_no_device() {
+    let home = Home::new();
+    fs::write(home.path("target"), "dear").unwrap();
+    std::os::unix::fs::symlink(home.path("target"), home.path("link.json")).unwrap();
+    for path in ["link.json", "/dev/null"] {
+        home.run(&["run", "--sector-size", "2KiB", "--phases", "p1", "--json", path]).fails(2, &[path]);
+    }
+    assert_eq!(fs::read_to_string(home.path("target")).unwrap(), "dear");
+    home.run(&["run", "--sector-size", "2KiB", "--phases", "p1", "--run-dir", "seal", "--json", "out.json"]).success();
+}
+
+#[cfg(feature = "reference")]
+#[test]
+fn a_directory_is_not_resumed_with_other_settings_nor_through_links() {
+    let home = Home::new();
+    home.run(&["run", "--sector-size", "2KiB", "--layers", "3", "--phases", "p1", "--run-dir", "seal"]).success();
+    home.run(&["run", "--resume", "--run-dir", "seal", "--repeats", "5"]).fails(2, &["--repeats"]);
+    home.run(&["run", "--phases", "p2", "--run-dir", "seal"]).fails(2, &["--layers 3"]);
+    fs::write(home.path("seal/reference-0/p_aux"), "left by a killed run").unwrap();
+    home.run(&["run", "--dry-run", "--phases", "p1", "--run-dir", "seal"]).success();
+    assert!(home.path("seal/reference-0/p_aux").exists(), "a dry run changes nothing");
+    fs::rename(home.path("seal/reference-0"), home.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(home.path("elsewhere"), home.path("seal/reference-0")).unwrap();
+    home.run(&["run", "--resume", "--run-dir", "seal"]).fails(2, &["reference-0", "link"]);
+}
+
 /// A manifest may come from anywhere.
 #[cfg(feature = "reference")]
 #[test]

@@ -139,10 +139,7 @@ fn threads_are_pinned_and_bounded() {
         let limit = 2 + u64::from(sealbench::trial::worker::EXTRA_THREADS);
         assert!(phase["threads_peak"].as_u64().unwrap() <= limit, "{name}: {phase}");
     }
-    let record = home.record(
-        &["run", "--sector-size", "8MiB", "--phases", "p2", "--threads", "2", "--run-dir", "new"]
-            .map(|word| if word == "p2" { "p1,p2" } else { word }),
-    );
+    let record = home.record(&["run", "--sector-size", "8MiB", "--phases", "p1,p2", "--threads", "2"]);
     let p2 = phase(&record, "p2");
     assert!(p2["threads_peak"].as_u64().unwrap() <= 4 + u64::from(sealbench::trial::worker::EXTRA_THREADS));
     assert!(p2["runnable_peak"].as_u64().unwrap() <= 2, "{p2}");

@@ -10,6 +10,7 @@ mod files;
 pub mod memory;
 mod perf;
 pub mod process;
+#[allow(unsafe_code, reason = "every system call is wrapped there, once")]
 pub mod sys;
 mod topology;
 

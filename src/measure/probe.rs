@@ -1,10 +1,11 @@
 //! The measurement of one phase: spans, and the timed part with its counters.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::host::{Counters, Meter, memory};
 use crate::measure::clock::Stamp;
+use crate::measure::sampler::Threads;
 use crate::measure::timeline::Timeline;
 use crate::trial::record::Finding;
 
@@ -15,6 +16,7 @@ pub struct Probe {
     pub timeline: Timeline,
     running: AtomicBool,
     timed: Mutex<Option<Timed>>,
+    threads: Mutex<Threads>,
 }
 
 /// The timed part of a phase.
@@ -44,6 +46,8 @@ impl Probe {
         self.timeline.enter(first);
         self.running.store(true, Ordering::SeqCst);
         let result = work();
+        // However short the phase was, its threads and cores are seen once.
+        self.threads().sample_with_self();
         self.running.store(false, Ordering::SeqCst);
         self.timeline.close();
         let (wall_s, cpu_s) = start.until(&Stamp::now());
@@ -51,6 +55,11 @@ impl Probe {
         let timed = Timed { started_at, wall_s, cpu_s, max_rss_bytes: memory::max_rss_bytes(), counters, findings };
         *self.timed.lock().unwrap_or_else(PoisonError::into_inner) = Some(timed);
         result
+    }
+
+    /// What the samples of threads have shown; the monitor adds to it.
+    pub fn threads(&self) -> MutexGuard<'_, Threads> {
+        self.threads.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the timed part runs now.

@@ -15,9 +15,17 @@ pub struct Threads {
 }
 
 impl Threads {
-    /// Takes one sample from /proc/self/task. Threads that end while being read are skipped.
+    /// Takes one sample from /proc/self/task, the calling thread not counted as runnable. Threads that end while being read are skipped.
     pub fn sample(&mut self) {
-        let own = own_thread();
+        self.sample_without(own_thread());
+    }
+
+    /// Takes one sample that counts the calling thread too: it does the work.
+    pub fn sample_with_self(&mut self) {
+        self.sample_without(None);
+    }
+
+    fn sample_without(&mut self, own: Option<u64>) {
         let Ok(tasks) = fs::read_dir("/proc/self/task") else { return };
         let (mut count, mut runnable) = (0, 0);
         for task in tasks.flatten() {

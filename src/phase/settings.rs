@@ -66,8 +66,13 @@ pub fn resolve(environment: &BTreeMap<String, String>, threads: u32) -> anyhow::
     }
     let mut settings = BTreeMap::new();
     for setting in &SETTINGS {
-        let value = environment.get(setting.name).map_or(setting.default, String::as_str);
-        settings.insert(setting.name.to_string(), check(setting, value, threads)?);
+        let value = match environment.get(setting.name) {
+            Some(value) => check(setting, value)?,
+            // One core hashes; producers beyond the remaining cores only disturb it.
+            None if setting.name.ends_with("SDR_PRODUCERS") => threads.saturating_sub(1).clamp(1, 3).to_string(),
+            None => setting.default.to_string(),
+        };
+        settings.insert(setting.name.to_string(), value);
     }
     if settings["FIL_PROOFS_USE_MULTICORE_SDR"] == "true" && !cfg!(feature = "reference-multicore") {
         return Err(Stop::Usage.error(
@@ -81,7 +86,7 @@ pub fn resolve(environment: &BTreeMap<String, String>, threads: u32) -> anyhow::
     Ok(settings)
 }
 
-fn check(setting: &Setting, value: &str, threads: u32) -> anyhow::Result<String> {
+fn check(setting: &Setting, value: &str) -> anyhow::Result<String> {
     let wrong = |what: String| Err(Stop::Usage.error(format!("{}={value}: {what}", setting.name)));
     match &setting.kind {
         Kind::Bool => match value {
@@ -90,10 +95,6 @@ fn check(setting: &Setting, value: &str, threads: u32) -> anyhow::Result<String>
             _ => wrong("use true or false".into()),
         },
         Kind::Number { min, max } => match value.parse::<u64>() {
-            // One core hashes; producers beyond the remaining cores only disturb it.
-            Ok(_) if setting.name.ends_with("SDR_PRODUCERS") && value == setting.default => {
-                Ok(u64::from(threads.saturating_sub(1)).clamp(1, 3).to_string())
-            }
             Ok(number) if (*min..=*max).contains(&number) => Ok(number.to_string()),
             Ok(_) => wrong(format!("use {min} to {max}")),
             Err(_) => wrong("use a whole number".into()),

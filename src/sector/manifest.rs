@@ -12,7 +12,7 @@ use crate::disk::digest;
 use crate::error::Stop;
 use crate::phase::{Engine, Phase};
 use crate::sector::identity::Bytes32;
-use crate::sector::{Identity, Seed, Shape};
+use crate::sector::{Identity, Seed, Shape, files};
 use crate::trial::record::PhaseRecord;
 use crate::trial::spec::Spec;
 
@@ -23,6 +23,9 @@ pub(super) const SCHEMA: &str = "sealbench/run/1";
 
 /// The largest manifest that is read: records of a few hundred phases fit many times over.
 const MAX_MANIFEST_BYTES: u64 = 64 << 20;
+
+/// The most repetitions of a run.
+pub const MAX_REPEATS: u32 = 10_000;
 
 /// What a run directory holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -72,6 +75,21 @@ pub struct Set {
     pub phases: BTreeMap<Phase, Whole>,
 }
 
+impl Data {
+    fn holds_only_inputs(&self) -> bool {
+        self.files.iter().all(|file| [files::STAGED, files::PIECE_INFOS].contains(&file.name.as_str()))
+    }
+}
+
+impl Set {
+    fn holds_only_outputs(&self, shape: &Shape) -> bool {
+        self.phases.iter().all(|(&phase, whole)| {
+            let outputs = files::outputs(phase, shape);
+            whole.files.iter().all(|file| outputs.contains(&file.name))
+        })
+    }
+}
+
 /// A phase that is whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,7 +124,8 @@ impl FileEntry {
         let damaged = |what: String| {
             Err(anyhow::anyhow!("{} {what}: remove the run directory or start from another one", path.display()))
         };
-        let bytes = match fs::metadata(&path) {
+        let bytes = match fs::symlink_metadata(&path) {
+            Ok(metadata) if !metadata.is_file() => return damaged("is no plain file".into()),
             Ok(metadata) => metadata.len(),
             Err(e) if e.kind() == ErrorKind::NotFound => return damaged("is missing".into()),
             Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
@@ -127,7 +146,7 @@ pub fn read(dir: &Path) -> anyhow::Result<Option<Manifest>> {
     match fs::metadata(&path) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
-        Ok(metadata) if metadata.len() > MAX_MANIFEST_BYTES => {
+        Ok(metadata) if !metadata.is_file() || metadata.len() > MAX_MANIFEST_BYTES => {
             return Err(Stop::Usage.error(format!(
                 "{} is no manifest: it has {} bytes",
                 path.display(),
@@ -153,6 +172,11 @@ pub fn read(dir: &Path) -> anyhow::Result<Option<Manifest>> {
     let Shape { sector_size, layers, partitions } = manifest.shape;
     Shape::new(sector_size, Some(layers), Some(partitions), true)
         .map_err(|e| Stop::Usage.error(format!("{} has an impossible shape: {e}", path.display())))?;
+    let foreign =
+        manifest.sets.values().find(|set| set.repeat > MAX_REPEATS || !set.holds_only_outputs(&manifest.shape));
+    if foreign.is_some() || manifest.data.as_ref().is_some_and(|data| !data.holds_only_inputs()) {
+        return Err(Stop::Usage.error(format!("{} lists files that no phase makes", path.display())));
+    }
     Ok(Some(manifest))
 }
 

@@ -38,8 +38,10 @@ impl RunDir {
     /// Starts a run directory: makes it if needed; refuses one that holds anything.
     pub fn create(path: &Path, run: &str, seed: Seed, identity: Identity, shape: Shape) -> anyhow::Result<RunDir> {
         fs::create_dir_all(path).with_context(|| format!("cannot make the run directory {}", path.display()))?;
-        let mut entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
-        if entries.next().is_some() {
+        let entries = fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))?;
+        // The file of `--json` may lie here, still under its temporary name.
+        let temporary = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(".tmp");
+        if entries.flatten().any(|entry| !temporary(&entry.file_name())) {
             return Err(Stop::Usage.error(format!(
                 "{} is not empty and holds no {MANIFEST_FILE}: name an empty or new directory, or one that an earlier run made",
                 path.display()
@@ -59,19 +61,20 @@ impl RunDir {
     }
 
     /// Opens the directory of an earlier run, or one that benchy left (`--preserve-cache`); `None` if there is neither.
+    ///
+    /// Nothing is written yet: [`RunDir::settle`] does that.
     pub fn open(path: &Path, run: &str) -> anyhow::Result<Option<RunDir>> {
-        match manifest::read(path)? {
-            Some(manifest) => {
-                let lock = lock(path)?;
-                let mut dir = RunDir { path: path.to_path_buf(), manifest, _lock: lock };
-                dir.remove_leftovers()?;
-                Ok(Some(dir))
-            }
-            None => match benchy::adopt(path, run)? {
-                Some(manifest) => RunDir::start(path, manifest).map(Some),
-                None => Ok(None),
-            },
-        }
+        let Some(manifest) = manifest::read(path)?.map_or_else(|| benchy::adopt(path, run), |read| Ok(Some(read)))?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(RunDir { path: path.to_path_buf(), manifest, _lock: lock(path)? }))
+    }
+
+    /// Removes what a killed run left, before a new one works here.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        self.remove_leftovers()?;
+        self.save()
     }
 
     fn start(path: &Path, manifest: Manifest) -> anyhow::Result<RunDir> {
@@ -247,6 +250,10 @@ impl RunDir {
         for entry in fs::read_dir(&self.path).with_context(|| format!("cannot read {}", self.path.display()))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
+            if entry.file_type()?.is_symlink() && (is_set_name(&name) || name == DATA) {
+                return Err(Stop::Usage
+                    .error(format!("{} is a link: a run directory holds its own files", entry.path().display())));
+            }
             if !entry.file_type()?.is_dir() || !is_set_name(&name) {
                 continue;
             }

@@ -72,9 +72,9 @@ pub fn run(
     let stdout = child.stdout.take().expect("stdout is piped");
     read_lines(stderr, events.clone(), Event::Line);
     read_lines(stdout, events, Event::Report);
-    signals.set_worker_runs(true);
+    signals.defer_exit(true);
     let outcome = listen(&mut child, trial, &received, signals, listener);
-    signals.set_worker_runs(false);
+    signals.defer_exit(false);
     if outcome.is_err() {
         let _ = child.kill();
     }

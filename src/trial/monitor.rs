@@ -14,7 +14,6 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::host::sys;
 use crate::measure::probe::Probe;
-use crate::measure::sampler::Threads;
 use crate::phase::events::{self, Mark};
 use crate::phase::progress::Watcher;
 use crate::trial::job::{Message, Report, Task, Trial};
@@ -41,7 +40,6 @@ pub struct Shared {
     marks: OnceLock<Vec<(Mark, AtomicBool)>>,
     stop: AtomicBool,
     panic: Mutex<Option<(String, Instant)>>,
-    threads: Mutex<Threads>,
     finished: AtomicBool,
     progress_at: AtomicU64,
 }
@@ -74,11 +72,6 @@ impl Shared {
     pub fn panicked(&self) -> Option<Report> {
         let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
         panic.as_ref().map(|(text, _)| Report::Failed { message: format!("a linked crate panicked: {text}"), code: 1 })
-    }
-
-    /// What the thread samples have shown.
-    pub fn threads(&self) -> Threads {
-        self.threads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The marks that never came, quoted; `None` if all did.
@@ -183,7 +176,7 @@ fn watch(shared: &Shared, trial: &Trial) {
     loop {
         thread::sleep(SAMPLE);
         if shared.probe.is_running() {
-            shared.threads.lock().unwrap_or_else(PoisonError::into_inner).sample();
+            shared.probe.threads().sample();
         }
         if reported.elapsed() >= REPORT {
             reported = Instant::now();

@@ -15,6 +15,7 @@ use crate::sector::{Identity, Seed, Shape};
 use crate::trial::estimate::show;
 use crate::trial::job::{Task, Trial};
 use crate::trial::launch::{self, Done, Listener};
+use crate::trial::request::{MAX_THREADS, within};
 use crate::trial::signals::Signals;
 use crate::trial::spec::Spec;
 use crate::trial::status::Progress;
@@ -116,7 +117,7 @@ pub fn generate_for(
     threads: Option<u32>,
 ) -> anyhow::Result<Generated> {
     let cores = cores::resolve(cores, &sys::allowed_cores()?)?;
-    let threads = threads.unwrap_or(cores.len() as u32);
+    let threads = within("--threads", threads.unwrap_or(cores.len() as u32), 1, MAX_THREADS)?;
     let settings = settings::resolve(&BTreeMap::new(), threads)?;
     let signals = Signals::install()?;
     let setup = Setup { cores: &cores, threads, settings: &settings, signals: &signals };

@@ -174,7 +174,8 @@ pub struct PhaseRecord {
 /// A part of a phase that does one kind of work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Span {
-    /// p1: copy, tree_d, parents, label, write; p2: columns, tree_c, encode, tree_r_last, write; c1: load, prove, check; p4: params (outside
+    /// p1: copy, tree_d, parents, label, write; p2: read, columns, tree_c, encode, tree_r_last, write (columns+tree_c and
+    /// encode+tree_r_last where there are several base trees); c1: load, prove, check; p4: params (outside
     /// wall_s), synthesize, ntt, msm, assemble.
     pub name: String,
     /// Wall time, seconds, summed over the parts.

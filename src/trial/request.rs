@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::error::Stop;
 use crate::host::{cores, sys};
 use crate::phase::{self, Engine, Phase};
+use crate::sector::manifest::MAX_REPEATS;
 use crate::sector::{Identity, RunDir, SectorSize, Seed, Shape};
 use crate::trial::spec::{ParamsMode, Spec};
 
@@ -12,10 +13,7 @@ use crate::trial::spec::{ParamsMode, Spec};
 pub const DEFAULT_SEED: &str = "5ea1";
 
 /// The most threads per pool that make sense to ask for.
-const MAX_THREADS: u32 = 4096;
-
-/// The most repetitions of a run.
-const MAX_REPEATS: u32 = 10_000;
+pub(super) const MAX_THREADS: u32 = 4096;
 
 /// A request: what is `None` was not said.
 #[derive(Clone, Debug, Default)]
@@ -95,8 +93,12 @@ impl Request {
             );
         }
         if self.phases.is_none() {
-            phases.retain(|&phase| !manifest.sets.values().any(|set| set.phases.contains_key(&phase)));
+            let whole = |phase| manifest.sets.values().any(|set| set.phases.contains_key(&phase));
+            let first = phases.iter().position(|&phase| !whole(phase)).unwrap_or(phases.len());
+            phases.drain(..first);
         }
+        let Shape { sector_size, layers, partitions } = manifest.shape;
+        Shape::new(sector_size, Some(layers), Some(partitions), phases == [Phase::P1])?;
         let mut spec = self.spec(manifest.shape, manifest.identity.clone(), phases)?;
         spec.first_repeat = spec.engines.iter().map(|&engine| dir.free_repeat(&spec.phases, engine)).max().unwrap_or(0);
         check_startable(&spec, dir)?;
@@ -107,6 +109,19 @@ impl Request {
         let Some(spec) = &dir.manifest().spec else {
             return Err(Stop::Usage.error(format!("{} holds no run to resume", dir.path().display())));
         };
+        let given = [
+            ("--sector-size", self.sector_size.is_some()),
+            ("--phases", self.phases.is_some()),
+            ("--engine", self.engines.is_some()),
+            ("--layers", self.layers.is_some()),
+            ("--partitions", self.partitions.is_some()),
+            ("--p4-partitions-at-once", self.at_once.is_some()),
+            ("--repeats", self.repeats.is_some()),
+            ("--seed", self.seed.is_some()),
+        ];
+        if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
+            return Err(Stop::Usage.error(format!("--resume takes its settings from the run directory: drop {option}")));
+        }
         let mut spec = spec.clone();
         check(&spec, dir)?;
         let keep_cores = self.cores.is_none() && self.threads.is_none();
@@ -169,7 +184,7 @@ fn check(spec: &Spec, dir: &RunDir) -> anyhow::Result<()> {
     Err(Stop::Usage.error(format!("the settings in the manifest of {} are not those of a run", dir.path().display())))
 }
 
-fn within(option: &str, value: u32, min: u32, max: u32) -> anyhow::Result<u32> {
+pub(super) fn within(option: &str, value: u32, min: u32, max: u32) -> anyhow::Result<u32> {
     if (min..=max).contains(&value) {
         return Ok(value);
     }

@@ -20,12 +20,11 @@ use crate::trial::parents;
 use crate::trial::plan::Plan;
 use crate::trial::prepare::{self, Setup};
 use crate::trial::record::{
-    Finding, Origin, Output, PhaseRecord, Record, RunState, SCHEMA, Severity, SpecRecord, Validity,
+    Finding, Origin, Output, PhaseRecord, Record, RunState, SCHEMA, Severity, SpecRecord, Timer, Validity,
 };
 use crate::trial::request::Request;
 use crate::trial::session::Session;
 use crate::trial::signals::Signals;
-use crate::trial::spec::Spec;
 use crate::trial::verify;
 
 /// What a run ended with.
@@ -74,6 +73,11 @@ struct Run<'a> {
     store: Store,
     session: Session,
     signals: Signals,
+    host: HostInfo,
+    build: BuildInfo,
+    timer: Timer,
+    /// Phases that were whole before this run.
+    resumed: Vec<(Phase, Engine, u32)>,
     /// Where parameters and parents were found.
     found: BTreeMap<String, String>,
     phases: Vec<PhaseRecord>,
@@ -86,7 +90,10 @@ impl<'a> Run<'a> {
         let started_at = jiff::Timestamp::now().to_string();
         let spec = &plan.spec;
         let mut dir = match plan.existing.take() {
-            Some(dir) => dir,
+            Some(mut dir) => {
+                dir.settle()?;
+                dir
+            }
             None => {
                 let seed = plan.seed.expect("a new directory has a seed");
                 RunDir::create(&plan.dir, id, seed, spec.identity.clone(), spec.shape)?
@@ -99,7 +106,11 @@ impl<'a> Run<'a> {
         let pid = std::process::id();
         let command = request.given.clone();
         store.begin(&RunStart { id: id.to_string(), started_at: started_at.clone(), run_dir, command, pid })?;
-        let findings = spec_findings(spec);
+        let mut findings = spec_findings(&plan);
+        if request.engines.is_none() {
+            let text = "no engine was named, and there is no native one yet: the reference runs";
+            findings.push(Finding::new("engine-chosen", Severity::Info, text));
+        }
         let id = id.to_string();
         Ok(Run {
             id,
@@ -110,6 +121,10 @@ impl<'a> Run<'a> {
             store,
             session,
             signals,
+            host: HostInfo::capture(),
+            build: BuildInfo::capture(),
+            timer: clock::calibrate(),
+            resumed: Vec::new(),
             found: BTreeMap::new(),
             phases: Vec::new(),
             findings,
@@ -166,6 +181,7 @@ impl<'a> Run<'a> {
         parents: Option<&Path>,
     ) -> anyhow::Result<()> {
         if let Some(record) = self.dir.whole_record(phase, engine, repeat) {
+            self.resumed.push((phase, engine, repeat));
             self.phases.push(record);
             return Ok(());
         }
@@ -224,6 +240,7 @@ impl<'a> Run<'a> {
         self.findings.extend(measured.findings.iter().cloned());
         let mut record = self.record(phase, engine, repeat, *measured);
         self.findings.extend(memory_finding(&record));
+        self.findings.extend(runnable_finding(&record));
         record.output.digest = verify::digest(phase, &spec.shape, &entries);
         let comm_d = self.dir.manifest().data.as_ref().map(|data| data.comm_d.to_string());
         self.findings.extend(verify::check(&mut record, comm_d.as_deref(), &self.known(phase)?));
@@ -276,6 +293,11 @@ impl<'a> Run<'a> {
 
     /// Builds the record, stores it, and cleans up.
     fn finish(mut self, result: anyhow::Result<()>, request: &Request) -> anyhow::Result<Finished> {
+        self.signals.defer_exit(true);
+        if !self.resumed.is_empty() {
+            let text = "some phases were measured by an earlier run in this directory: the machine and build are those of this run";
+            self.findings.push(Finding::new("resumed-phases", Severity::Warning, text));
+        }
         self.findings.extend(verify::across_engines(&mut self.phases));
         verify::through_c1(&mut self.phases);
         let (state, mut error) = match result {
@@ -291,12 +313,17 @@ impl<'a> Run<'a> {
         }
         let record = self.build(state, request);
         // A store that cannot take the record must not keep it from --json and the table.
-        let stored = verify::remember(&self.store, &self.plan.spec, &record.phases)
+        let first = self.plan.spec.first_repeat;
+        let own = |record: &&PhaseRecord| !self.resumed.contains(&(record.phase, record.engine, record.repeat + first));
+        let stored = verify::remember(&self.store, &self.plan.spec, record.phases.iter().filter(own))
             .and_then(|()| self.store.finish(&record))
             .context("the record is not in the results store");
         error = error.or(stored.err());
-        if self.plan.transient && state == RunState::Complete {
-            self.dir.remove_sector()?;
+        if self.plan.transient
+            && error.is_none()
+            && let Err(left) = self.dir.remove_sector()
+        {
+            self.session.voice.say(&format!("{left:#}"));
         }
         self.session.close();
         if self.plan.transient && state != RunState::Complete && error.is_some() {
@@ -325,15 +352,15 @@ impl<'a> Run<'a> {
             id: self.id.clone(),
             started_at: self.started_at.clone(),
             state,
-            host: HostInfo::capture(),
-            build: BuildInfo::capture(),
+            host: self.host.clone(),
+            build: self.build.clone(),
             spec: SpecRecord {
                 given: request.given.clone(),
                 resolved: self.plan.spec.clone(),
                 settings: self.plan.settings.clone().into_iter().chain(std::mem::take(&mut self.found)).collect(),
             },
             seed: self.plan.seed,
-            timer: clock::calibrate(),
+            timer: self.timer,
             summary: stats::summarize(&self.phases),
             phases: std::mem::take(&mut self.phases),
             validity: Validity { reportable: false, findings },
@@ -354,15 +381,25 @@ fn memory_finding(record: &PhaseRecord) -> Option<Finding> {
     Some(Finding::new("memory-estimate-exceeded", Severity::Warning, text))
 }
 
+/// The linked prover parses mapped parameters on one pool while the other works.
+fn runnable_finding(record: &PhaseRecord) -> Option<Finding> {
+    let text = format!(
+        "{} of {} had up to {} runnable threads where {} were asked for: its pools overlap, on the same cores",
+        record.phase, record.engine, record.runnable_peak, record.threads
+    );
+    (record.runnable_peak > record.threads).then(|| Finding::new("pools-overlap", Severity::Info, text))
+}
+
 /// What a reader must know about the spec itself.
-fn spec_findings(spec: &Spec) -> Vec<Finding> {
+fn spec_findings(plan: &Plan) -> Vec<Finding> {
+    let spec = &plan.spec;
     let mut findings = Vec::new();
     if !spec.network_shape {
         let text = format!("{} is not a shape the network seals: compare it only with itself", spec.shape);
         findings.push(Finding::new("non-network-shape", Severity::Info, text));
     }
     let reference_p1 = spec.engines.contains(&Engine::Reference) && spec.phases.contains(&Phase::P1);
-    if reference_p1 && !cfg!(feature = "reference-multicore") {
+    if reference_p1 && plan.settings["FIL_PROOFS_USE_MULTICORE_SDR"] == "false" {
         let text = "reference p1 is the single-core SDR; production software uses the multicore one (feature reference-multicore)";
         findings.push(Finding::new("reference-single-core", Severity::Info, text));
     }

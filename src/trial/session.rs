@@ -1,6 +1,7 @@
 //! A run's voice, and its status in its directory.
 
 use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ impl Session {
     /// Opens the log and writes the first status.
     pub fn start(run: &str, dir: &Path, phases_total: u32) -> anyhow::Result<Session> {
         let path = dir.join(LOG_FILE);
-        let log = OpenOptions::new().create(true).append(true).open(&path);
+        let log = OpenOptions::new().create(true).append(true).custom_flags(libc::O_NOFOLLOW).open(&path);
         let log = log.with_context(|| format!("cannot open {}", path.display()))?;
         let pid = std::process::id();
         let status = RunStatus {

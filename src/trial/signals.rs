@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 #[derive(Clone, Debug)]
 pub struct Signals {
     stops: Arc<AtomicUsize>,
-    worker_runs: Arc<AtomicBool>,
+    deferred: Arc<AtomicBool>,
 }
 
 impl Signals {
@@ -19,8 +19,8 @@ impl Signals {
         let stops = Arc::new(AtomicUsize::new(0));
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
         signal_hook::flag::register(SIGHUP, Arc::new(AtomicBool::new(false)))?;
-        let worker_runs = Arc::new(AtomicBool::new(false));
-        let (counted, worker) = (Arc::clone(&stops), Arc::clone(&worker_runs));
+        let deferred = Arc::new(AtomicBool::new(false));
+        let (counted, worker) = (Arc::clone(&stops), Arc::clone(&deferred));
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for _ in signals.forever() {
                 let before = counted.fetch_add(1, Ordering::SeqCst);
@@ -29,12 +29,13 @@ impl Signals {
                 }
             }
         })?;
-        Ok(Signals { stops, worker_runs })
+        Ok(Signals { stops, deferred })
     }
 
-    /// Says whether a worker runs, which the launcher then ends on the second request.
-    pub fn set_worker_runs(&self, runs: bool) {
-        self.worker_runs.store(runs, Ordering::SeqCst);
+    /// Whether a second request leaves this process running: while a worker runs, which the launcher then ends, and while the record is
+    /// written.
+    pub fn defer_exit(&self, deferred: bool) {
+        self.deferred.store(deferred, Ordering::SeqCst);
     }
 
     /// Requests to stop so far.

@@ -12,6 +12,9 @@ use crate::phase::{Engine, Phase};
 /// Name of the status file in a run directory.
 pub const STATUS_FILE: &str = "status.json";
 
+/// No status is larger.
+const MAX_STATUS_BYTES: u64 = 1 << 16;
+
 /// Name of a run's log in its run directory.
 pub const LOG_FILE: &str = "run.log";
 
@@ -58,7 +61,7 @@ pub struct Progress {
     pub done: u64,
     /// Units of work in the phase.
     pub total: u64,
-    /// "node", "column", "challenge", "constraint" or "point".
+    /// "node", "column", "challenge", "constraint", "byte" or "step".
     pub unit: String,
 }
 
@@ -78,6 +81,9 @@ impl RunStatus {
     /// Reads the status of a run directory; `None` if it holds none.
     pub fn read(run_dir: &Path) -> anyhow::Result<Option<RunStatus>> {
         let path = run_dir.join(STATUS_FILE);
+        if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file() || found.len() > MAX_STATUS_BYTES) {
+            anyhow::bail!("{} is no status of a run", path.display());
+        }
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),

@@ -95,9 +95,8 @@ pub fn wrong(phases: &[PhaseRecord]) -> Option<String> {
 }
 
 /// Keeps the reference's output of p1 and p2, so that later runs of any engine are verified against it.
-pub fn remember(store: &Store, spec: &Spec, phases: &[PhaseRecord]) -> anyhow::Result<()> {
+pub fn remember<'a>(store: &Store, spec: &Spec, phases: impl Iterator<Item = &'a PhaseRecord>) -> anyhow::Result<()> {
     phases
-        .iter()
         .filter(|record| {
             record.engine == Engine::Reference && record.phase <= Phase::P2 && record.verified.ok != Some(false)
         })

@@ -27,7 +27,8 @@ pub fn main() -> ! {
     let report = match start(&shared) {
         Ok(trial) => {
             match panic::catch_unwind(AssertUnwindSafe(|| work(&trial, &shared))) {
-                Ok(Ok(report)) => report,
+                // A pool that lost a thread went on without it: what came out is not a measurement.
+                Ok(Ok(report)) => shared.panicked().unwrap_or(report),
                 // An error that follows a panic elsewhere ("Worker Pool was poisoned") is only its echo.
                 Ok(Err(error)) => shared.panicked().unwrap_or_else(|| failure(&error)),
                 Err(_) => shared.panicked().expect("the hook saw the panic"),
@@ -135,7 +136,7 @@ fn prepare_params(_: &Trial, _: &Shared, _: &std::path::Path, _: bool, _: Option
 fn measured(trial: &Trial, shared: &Shared, outcome: Outcome, block_s: Option<f64>) -> anyhow::Result<Measured> {
     let timed = shared.probe.result().context("the engine never started the clock")?;
     let spans = shared.probe.timeline.spans();
-    let threads = shared.threads();
+    let threads = shared.probe.threads().clone();
     let label_s = spans.iter().find(|span| span.name == "label").map(|span| span.wall_s);
     let limit = block_s.zip(label_s).map(|(block_s, label_s)| {
         let seconds = limit::label_chain(trial.shape.labels(), block_s);

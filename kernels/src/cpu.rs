@@ -7,6 +7,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features {
     sha_ni: bool,
+    avx512_ifma: bool,
 }
 
 impl Features {
@@ -16,16 +17,22 @@ impl Features {
             sha_ni: is_x86_feature_detected!("sha")
                 && is_x86_feature_detected!("ssse3")
                 && is_x86_feature_detected!("sse4.1"),
+            avx512_ifma: is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma"),
         }
     }
 
     /// No feature beyond the x86-64 baseline.
     pub fn baseline() -> Features {
-        Features { sha_ni: false }
+        Features { sha_ni: false, avx512_ifma: false }
     }
 
     /// The SHA extensions, with the byte shuffles (SSSE3) and blends (SSE4.1) that code around them uses.
     pub fn sha_ni(self) -> bool {
         self.sha_ni
+    }
+
+    /// Multiply-adds of 52-bit numbers in vectors of 512 bits (AVX-512F and IFMA).
+    pub fn avx512_ifma(self) -> bool {
+        self.avx512_ifma
     }
 }

@@ -164,11 +164,12 @@ unsafe fn permute<const WIDTH: usize>(
         for element in state.iter_mut() {
             *element = fifth_power(element);
         }
-        let digest = row(state, &constants.matrix[1..], &[0; LIMBS]);
-        from_fn(|group| {
-            let [a, b, c, d, e] = digest[group].times(&constants.unscale).0;
-            divide(&[a, b, c, d, e, _mm512_setzero_si512()]).minus_p_once()
-        })
+        let mut digests = row(state, &constants.matrix[1..], &[0; LIMBS]);
+        for digest in &mut digests {
+            let [a, b, c, d, e] = digest.times(&constants.unscale).0;
+            *digest = divide(&[a, b, c, d, e, _mm512_setzero_si512()]).minus_p_once();
+        }
+        digests
     }
 }
 
@@ -178,9 +179,16 @@ unsafe fn permute<const WIDTH: usize>(
 unsafe fn fifth_power(x: &[Element; GROUPS]) -> [Element; GROUPS] {
     // SAFETY: features by this function's contract.
     unsafe {
-        let second: [_; GROUPS] = from_fn(|group| x[group].squared());
-        let fourth: [_; GROUPS] = from_fn(|group| second[group].squared());
-        from_fn(|group| fourth[group].multiplied(&x[group]))
+        let mut power = *x;
+        for _ in 0..2 {
+            for power in &mut power {
+                *power = power.squared();
+            }
+        }
+        for (power, x) in power.iter_mut().zip(x) {
+            *power = power.multiplied(x);
+        }
+        power
     }
 }
 
@@ -190,10 +198,16 @@ unsafe fn fifth_power(x: &[Element; GROUPS]) -> [Element; GROUPS] {
 unsafe fn rescaled_fifth_power(x: &[Element; GROUPS], multiplier: &Multiplier) -> [Element; GROUPS] {
     // SAFETY: features by this function's contract.
     unsafe {
-        let second: [_; GROUPS] = from_fn(|group| x[group].squared());
-        let scaled: [_; GROUPS] = from_fn(|group| x[group].times(multiplier));
-        let fourth: [_; GROUPS] = from_fn(|group| second[group].squared());
-        from_fn(|group| fourth[group].multiplied(&scaled[group]))
+        let mut power = *x;
+        for _ in 0..2 {
+            for power in &mut power {
+                *power = power.squared();
+            }
+        }
+        for (power, x) in power.iter_mut().zip(x) {
+            *power = power.multiplied(&x.times(multiplier));
+        }
+        power
     }
 }
 
@@ -212,12 +226,16 @@ unsafe fn row<const WIDTH: usize>(
         let key = Element::broadcast(key).0;
         let mut sums = [[key[0], key[1], key[2], key[3], key[4], _mm512_setzero_si512()]; GROUPS];
         for (element, entry) in state.iter().zip(matrix) {
-            let entry = _mm512_set1_epi64(*entry as i64);
+            let entry = broadcast(*entry);
             for (sum, element) in sums.iter_mut().zip(element) {
                 add_products(sum, entry, &element.0);
             }
         }
-        from_fn(|group| divide(&sums[group]))
+        let mut quotients = [Element::zero(); GROUPS];
+        for (quotient, sum) in quotients.iter_mut().zip(&sums) {
+            *quotient = divide(sum);
+        }
+        quotients
     }
 }
 
@@ -239,7 +257,10 @@ impl Element {
     #[inline(always)]
     unsafe fn broadcast(number: &Number) -> Element {
         // SAFETY: features by this function's contract.
-        unsafe { Element(from_fn(|i| _mm512_set1_epi64(number[i] as i64))) }
+        unsafe {
+            let [a, b, c, d, e] = *number;
+            Element([broadcast(a), broadcast(b), broadcast(c), broadcast(d), broadcast(e)])
+        }
     }
 
     /// # Safety
@@ -248,7 +269,7 @@ impl Element {
     unsafe fn from_words([a, b, c, d]: &[__m512i; 4]) -> Element {
         // SAFETY: features by this function's contract.
         unsafe {
-            let mask = _mm512_set1_epi64(MASK as i64);
+            let mask = broadcast(MASK);
             Element([
                 _mm512_and_si512(*a, mask),
                 _mm512_and_si512(_mm512_or_si512(_mm512_srli_epi64::<52>(*a), _mm512_slli_epi64::<12>(*b)), mask),
@@ -280,7 +301,13 @@ impl Element {
     #[inline(always)]
     unsafe fn plus(self, number: &Number) -> Element {
         // SAFETY: features by this function's contract.
-        unsafe { carry(from_fn(|i| _mm512_add_epi64(self.0[i], _mm512_set1_epi64(number[i] as i64)))) }
+        unsafe {
+            let mut sum = self.0;
+            for (limb, other) in sum.iter_mut().zip(number) {
+                *limb = _mm512_add_epi64(*limb, broadcast(*other));
+            }
+            carry(sum)
+        }
     }
 
     /// `self`, less p if it is p or more.
@@ -294,12 +321,15 @@ impl Element {
             let mut less = [_mm512_setzero_si512(); LIMBS];
             let mut borrow = _mm512_setzero_si512();
             for i in 0..LIMBS {
-                let word = _mm512_sub_epi64(_mm512_sub_epi64(self.0[i], _mm512_set1_epi64(P[i] as i64)), borrow);
+                let word = _mm512_sub_epi64(_mm512_sub_epi64(self.0[i], broadcast(P[i])), borrow);
                 borrow = _mm512_srli_epi64::<63>(word);
-                less[i] = _mm512_and_si512(word, _mm512_set1_epi64(MASK as i64));
+                less[i] = _mm512_and_si512(word, broadcast(MASK));
             }
             let keep = _mm512_cmpgt_epu64_mask(borrow, _mm512_setzero_si512());
-            Element(from_fn(|i| _mm512_mask_mov_epi64(less[i], keep, self.0[i])))
+            for (less, limb) in less.iter_mut().zip(self.0) {
+                *less = _mm512_mask_mov_epi64(*less, keep, limb);
+            }
+            Element(less)
         }
     }
 
@@ -319,7 +349,10 @@ impl Element {
                     high[i + j + 1] = _mm512_madd52hi_epu64(high[i + j + 1], self.0[i], other.0[j]);
                 }
             }
-            reduce(from_fn(|i| _mm512_add_epi64(low[i], high[i])))
+            for (low, high) in low.iter_mut().zip(high) {
+                *low = _mm512_add_epi64(*low, high);
+            }
+            reduce(low)
         }
     }
 
@@ -361,14 +394,25 @@ impl Element {
             let mut high = low;
             for i in 0..LIMBS {
                 for j in 0..LIMBS {
-                    let factor = _mm512_set1_epi64(multiplier.0[i][j] as i64);
+                    let factor = broadcast(multiplier.0[i][j]);
                     low[j] = _mm512_madd52lo_epu64(low[j], self.0[i], factor);
                     high[j + 1] = _mm512_madd52hi_epu64(high[j + 1], self.0[i], factor);
                 }
             }
-            divide(&from_fn(|i| _mm512_add_epi64(low[i], high[i])))
+            for (low, high) in low.iter_mut().zip(high) {
+                *low = _mm512_add_epi64(*low, high);
+            }
+            divide(&low)
         }
     }
+}
+
+/// # Safety
+/// As for [`permute`].
+#[inline(always)]
+unsafe fn broadcast(word: u64) -> __m512i {
+    // SAFETY: features by this function's contract.
+    unsafe { _mm512_set1_epi64(word as i64) }
 }
 
 /// `sum += factor * number`.
@@ -417,7 +461,7 @@ unsafe fn divide(sum: &[__m512i; LIMBS + 1]) -> Element {
         let negated = _mm512_add_epi64(sum[0], _mm512_slli_epi64::<32>(sum[0]));
         let q = _mm512_sub_epi64(_mm512_setzero_si512(), negated);
         // Limb 0 of q p makes limb 0 of the sum a multiple of B, the next one: its carry is the limb's, rounded up.
-        let rounded_up = _mm512_add_epi64(sum[0], _mm512_set1_epi64(MASK as i64));
+        let rounded_up = _mm512_add_epi64(sum[0], broadcast(MASK));
         let p = Element::broadcast(&P).0;
         let mut quotient = [sum[1], sum[2], sum[3], sum[4], sum[5]];
         quotient[0] = _mm512_add_epi64(quotient[0], _mm512_srli_epi64::<BITS>(rounded_up));
@@ -439,7 +483,7 @@ unsafe fn divide(sum: &[__m512i; LIMBS + 1]) -> Element {
 unsafe fn carry(mut limbs: [__m512i; LIMBS]) -> Element {
     // SAFETY: features by this function's contract.
     unsafe {
-        let mask = _mm512_set1_epi64(MASK as i64);
+        let mask = broadcast(MASK);
         for i in 0..LIMBS - 1 {
             limbs[i + 1] = _mm512_add_epi64(limbs[i + 1], _mm512_srli_epi64::<BITS>(limbs[i]));
             limbs[i] = _mm512_and_si512(limbs[i], mask);
@@ -458,7 +502,7 @@ unsafe fn are_canonical(words: &[__m512i; 4]) -> bool {
     unsafe {
         let mut below = 0;
         for (word, p) in words.iter().zip(MODULUS) {
-            let p = _mm512_set1_epi64(p as i64);
+            let p = broadcast(p);
             below = _mm512_cmplt_epu64_mask(*word, p) | (_mm512_cmpeq_epu64_mask(*word, p) & below);
         }
         below == __mmask8::MAX
@@ -476,10 +520,12 @@ unsafe fn load(preimages: &Preimages, element: usize, first: usize, count: usize
     // SAFETY: the lanes below `count` read elements 0 to `(count - 1) * stride` of the column; features as above.
     unsafe {
         let offsets = lane_offsets(preimages.stride * fr::BYTES);
-        from_fn(|word| {
-            let base = column.as_ptr().cast::<i64>().add(word);
-            _mm512_mask_i64gather_epi64::<1>(_mm512_setzero_si512(), first_lanes(count), offsets, base)
-        })
+        let mut words = [_mm512_setzero_si512(); 4];
+        for (i, word) in words.iter_mut().enumerate() {
+            let base = column.as_ptr().cast::<i64>().add(i);
+            *word = _mm512_mask_i64gather_epi64::<1>(*word, first_lanes(count), offsets, base);
+        }
+        words
     }
 }
 
@@ -503,13 +549,9 @@ unsafe fn store(words: &[__m512i; 4], elements: &mut [[u8; fr::BYTES]]) {
 /// As for [`permute`].
 #[inline(always)]
 unsafe fn lane_offsets(stride: usize) -> __m512i {
-    let stride = stride as i64;
+    let n = stride as i64;
     // SAFETY: features by this function's contract.
-    unsafe {
-        let lanes: [i64; LANES] = from_fn(|lane| lane as i64 * stride);
-        let [a, b, c, d, e, f, g, h] = lanes;
-        _mm512_setr_epi64(a, b, c, d, e, f, g, h)
-    }
+    unsafe { _mm512_setr_epi64(0, n, 2 * n, 3 * n, 4 * n, 5 * n, 6 * n, 7 * n) }
 }
 
 /// A mask of the first lanes.

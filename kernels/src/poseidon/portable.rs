@@ -5,53 +5,55 @@
 //!
 //! Invariant: an [`Element`] is below 2^255 = 1.1041 p.
 
-use std::ops::Range;
-
+use blstrs::Scalar;
 use ff::{Field, PrimeField};
 
-use super::plan::{Limbs, Plan};
+use super::plan::{self, Limbs, Plan};
 use super::{Arity, NotInField, Preimages};
 use crate::fr::{self, MODULUS};
 
 type Element = [u64; 4];
 
-/// R mod p times a constant: what a Montgomery multiplication by the constant takes.
-struct Multiplier(Element);
-
-/// Constants of one arity.
+/// Constants of one arity. A multiplier is stored times R, to be multiplied by [`multiply`].
 pub struct Constants {
-    partial_rounds: Range<usize>,
     first_keys: Vec<Element>,
-    keys: Vec<Vec<Element>>,
+    rounds: Vec<Round>,
     matrix: Vec<u64>,
-    rescale: Vec<Multiplier>,
-    unscale: Multiplier,
+    unscale: Element,
+}
+
+/// [`plan::Round`] in words.
+enum Round {
+    Full(Vec<Element>),
+    Partial { rescale: Element, key: Element },
 }
 
 impl Constants {
     pub fn new(arity: Arity) -> Constants {
-        let plan = Plan::new(arity, Limbs { bits: 64, count: 4 });
-        let words = |constant: &blstrs::Scalar| fr::words(&constant.to_repr());
-        let r = blstrs::Scalar::from(2).pow_vartime([256]);
+        let plan = Plan::new(arity, Limbs { bits: 64, count: 4, negated: false });
+        let words = |constant: &Scalar| fr::words(&constant.to_repr());
+        let multiplier = |constant: &Scalar| words(&(constant * Scalar::from(2).pow_vartime([256])));
+        let round = |round: &plan::Round| match round {
+            plan::Round::Full(keys) => Round::Full(keys.iter().map(words).collect()),
+            plan::Round::Partial { rescale, key } => Round::Partial { rescale: multiplier(rescale), key: words(key) },
+        };
         Constants {
-            partial_rounds: plan.partial_rounds,
             first_keys: plan.first_keys.iter().map(words).collect(),
-            keys: plan.keys.iter().map(|round| round.iter().map(words).collect()).collect(),
+            rounds: plan.rounds.iter().map(round).collect(),
             matrix: plan.matrix,
-            rescale: plan.rescale.iter().map(|constant| Multiplier(words(&(constant * r)))).collect(),
-            unscale: Multiplier(words(&(plan.unscale * r))),
+            unscale: multiplier(&plan.unscale),
         }
     }
 }
 
 /// See [`super::hash_rows`].
-pub fn hash<const WIDTH: usize>(
+pub fn hash<const T: usize>(
     constants: &Constants,
     preimages: &Preimages,
     digests: &mut [[u8; fr::BYTES]],
 ) -> Result<(), NotInField> {
     for (preimage, digest) in digests.iter_mut().enumerate() {
-        let mut state = [[0; 4]; WIDTH];
+        let mut state = [[0; 4]; T];
         for (element, key) in constants.first_keys.iter().enumerate() {
             let words = preimages.words(preimage, element);
             if !fr::is_canonical(&words) {
@@ -64,28 +66,29 @@ pub fn hash<const WIDTH: usize>(
     Ok(())
 }
 
-/// The permutation of [`super::plan`]; the digest is element 1 at its end.
-fn permute<const WIDTH: usize>(constants: &Constants, state: &mut [Element; WIDTH]) -> Element {
-    let mut rescale = constants.rescale.iter();
-    for (round, keys) in constants.keys.iter().enumerate() {
-        if constants.partial_rounds.contains(&round) {
-            let Multiplier(multiplier) = rescale.next().expect("one multiplier for each partial round");
-            state[0] = multiply(&fourth_power(&state[0]), &multiply(&state[0], multiplier));
-        } else {
-            // In the first round element 0 is nothing; its share is in the keys.
-            state.iter_mut().for_each(fifth_power);
+/// The permutation of [`plan`]; the digest is element 1 at its end.
+fn permute<const T: usize>(constants: &Constants, state: &mut [Element; T]) -> Element {
+    for round in &constants.rounds {
+        match round {
+            Round::Partial { rescale, key } => {
+                let scaled = multiply(&state[0], rescale);
+                state[0] = plus(multiply(&fourth_power(&state[0]), &scaled), key);
+            }
+            Round::Full(keys) => {
+                for (x, key) in state.iter_mut().zip(keys) {
+                    *x = plus(multiply(&fourth_power(x), x), key);
+                }
+            }
         }
-        *state = std::array::from_fn(|i| row(state, &constants.matrix[i..], &keys[i]));
+        *state = std::array::from_fn(|i| row(state, &constants.matrix[i..]));
     }
-    state.iter_mut().for_each(fifth_power);
-    let digest = row(state, &constants.matrix[1..], &[0; 4]);
-    fr::subtract_modulus_once(&multiply(&digest, &constants.unscale.0))
+    fr::subtract_modulus_once(&multiply(&state[1], &constants.unscale))
 }
 
-/// `(keys + sum of matrix[j] * state[j]) / B`, below p + 2^238.
+/// `sum of matrix[j] * state[j] / B`, below p + 2^238.
 #[inline(always)]
-fn row<const WIDTH: usize>(state: &[Element; WIDTH], matrix: &[u64], keys: &Element) -> Element {
-    let mut columns = keys.map(u128::from);
+fn row<const T: usize>(state: &[Element; T], matrix: &[u64]) -> Element {
+    let mut columns = [0; 4];
     for (element, entry) in state.iter().zip(matrix) {
         for (column, limb) in columns.iter_mut().zip(element) {
             *column += u128::from(*entry) * u128::from(*limb);
@@ -99,10 +102,6 @@ fn row<const WIDTH: usize>(state: &[Element; WIDTH], matrix: &[u64], keys: &Elem
     }
     sum[4] = carry as u64;
     divide(sum)
-}
-
-fn fifth_power(x: &mut Element) {
-    *x = multiply(&fourth_power(x), x);
 }
 
 #[inline(always)]
@@ -146,6 +145,17 @@ fn divide(sum: [u64; 5]) -> Element {
     let [zero, a, b, c, high] = add_product([sum[0], sum[1], sum[2], sum[3]], &MODULUS, q);
     debug_assert_eq!(zero, 0);
     [a, b, c, high + sum[4]]
+}
+
+/// `a + b` for `b` below p.
+#[inline(always)]
+fn plus(a: Element, b: &Element) -> Element {
+    let mut carry = false;
+    below_2_255(std::array::from_fn(|i| {
+        let word;
+        (word, carry) = a[i].carrying_add(b[i], carry);
+        word
+    }))
 }
 
 /// `a`, less p if `a` is 2^255 or more.

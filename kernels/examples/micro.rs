@@ -9,7 +9,10 @@ fn main(){ let clk=clock(); let m=Multiplier::new(blstrs::Scalar::from(77)); let
   println!("{:20} {:6.1} cycles, IFMA {}",["sq lat","mul lat","const lat","neg lat","div","sq tput","mul tput","const tput","neg tput","row12","fifth tput"][w as usize],b/clk,ideal[w as usize]); } 
  use sealbench_kernels::poseidon::{Arity, x86_ifma};
  let r=|f: &dyn Fn()->u64|{ let mut b=u64::MAX; for _ in 0..40 { b=b.min(f()); } b as f64/1000.0/clk };
- println!("mix 3 dense {:.0} blocks {:.0}", r(&||unsafe{x86_ifma::micro::<3,0>(1000,Arity::Two)}), r(&||unsafe{x86_ifma::micro::<3,1>(1000,Arity::Two)}));
- println!("mix 9 dense {:.0} blocks {:.0}", r(&||unsafe{x86_ifma::micro::<9,0>(1000,Arity::Eight)}), r(&||unsafe{x86_ifma::micro::<9,3>(1000,Arity::Eight)}));
- println!("mix 12 dense {:.0} blocks {:.0}", r(&||unsafe{x86_ifma::micro::<12,0>(1000,Arity::Eleven)}), r(&||unsafe{x86_ifma::micro::<12,4>(1000,Arity::Eleven)}));
+
+
+ println!("mix 3 dense {:.0} ", r(&||unsafe{x86_ifma::micro::<3,3>(1000,Arity::Two)}));
+ println!("mix 5 dense {:.0} ", r(&||unsafe{x86_ifma::micro::<5,5>(1000,Arity::Four)}));
+ println!("mix 9 blocks {:.0}", r(&||unsafe{x86_ifma::micro::<9,3>(1000,Arity::Eight)}));
+ println!("mix 12 blocks {:.0}", r(&||unsafe{x86_ifma::micro::<12,4>(1000,Arity::Eleven)}));
 }

@@ -24,12 +24,8 @@ use ff::PrimeField;
 
 use super::{BYTES, MODULUS, words};
 
-/// Vectors in step.
-const GROUPS: usize = 2;
 /// Lanes of a vector.
-const LANES: usize = 8;
-/// Field elements in an [`Element`].
-pub const WIDTH: usize = GROUPS * LANES;
+pub const LANES: usize = 8;
 /// Limbs of an element.
 pub const LIMBS: usize = 5;
 /// Bits of a limb.
@@ -110,26 +106,26 @@ impl Ifma {
     }
 
     #[inline(always)]
-    fn broadcast(self, word: u64) -> Lanes {
+    fn broadcast<const G: usize>(self, word: u64) -> Lanes<G> {
         // SAFETY: `self` is the proof.
-        Lanes([unsafe { _mm512_set1_epi64(word as i64) }; GROUPS])
+        Lanes([unsafe { _mm512_set1_epi64(word as i64) }; G])
     }
 
     #[inline(always)]
-    fn broadcast_all(self, number: &Number) -> [Lanes; LIMBS] {
+    fn broadcast_all<const G: usize>(self, number: &Number) -> [Lanes<G>; LIMBS] {
         number.map(|limb| self.broadcast(limb))
     }
 }
 
 /// A 64-bit number per lane.
 #[derive(Clone, Copy)]
-struct Lanes([__m512i; GROUPS]);
+struct Lanes<const G: usize>([__m512i; G]);
 
 /// The lanes in which each vector `g` is `$operation`.
 macro_rules! each_vector {
     ($lanes:expr, $g:ident => $operation:expr) => {{
-        let mut lanes: Lanes = $lanes;
-        for $g in 0..GROUPS {
+        let mut lanes: Lanes<G> = $lanes;
+        for $g in 0..G {
             // SAFETY: where there is a `Lanes`, the CPU has AVX-512F and IFMA.
             lanes.0[$g] = unsafe { $operation };
         }
@@ -137,87 +133,87 @@ macro_rules! each_vector {
     }};
 }
 
-impl Add for Lanes {
-    type Output = Lanes;
+impl<const G: usize> Add for Lanes<G> {
+    type Output = Lanes<G>;
 
     #[inline(always)]
-    fn add(self, other: Lanes) -> Lanes {
+    fn add(self, other: Lanes<G>) -> Lanes<G> {
         each_vector!(self, g => _mm512_add_epi64(self.0[g], other.0[g]))
     }
 }
 
-impl AddAssign for Lanes {
+impl<const G: usize> AddAssign for Lanes<G> {
     #[inline(always)]
-    fn add_assign(&mut self, other: Lanes) {
+    fn add_assign(&mut self, other: Lanes<G>) {
         *self = *self + other;
     }
 }
 
-impl Sub for Lanes {
-    type Output = Lanes;
+impl<const G: usize> Sub for Lanes<G> {
+    type Output = Lanes<G>;
 
     #[inline(always)]
-    fn sub(self, other: Lanes) -> Lanes {
+    fn sub(self, other: Lanes<G>) -> Lanes<G> {
         each_vector!(self, g => _mm512_sub_epi64(self.0[g], other.0[g]))
     }
 }
 
-impl BitAnd for Lanes {
-    type Output = Lanes;
+impl<const G: usize> BitAnd for Lanes<G> {
+    type Output = Lanes<G>;
 
     #[inline(always)]
-    fn bitand(self, other: Lanes) -> Lanes {
+    fn bitand(self, other: Lanes<G>) -> Lanes<G> {
         each_vector!(self, g => _mm512_and_si512(self.0[g], other.0[g]))
     }
 }
 
-impl BitOr for Lanes {
-    type Output = Lanes;
+impl<const G: usize> BitOr for Lanes<G> {
+    type Output = Lanes<G>;
 
     #[inline(always)]
-    fn bitor(self, other: Lanes) -> Lanes {
+    fn bitor(self, other: Lanes<G>) -> Lanes<G> {
         each_vector!(self, g => _mm512_or_si512(self.0[g], other.0[g]))
     }
 }
 
-impl Lanes {
+impl<const G: usize> Lanes<G> {
     #[inline(always)]
     fn ifma(self) -> Ifma {
         Ifma(())
     }
 
     #[inline(always)]
-    fn left<const BITS: u32>(self) -> Lanes {
+    fn left<const BITS: u32>(self) -> Lanes<G> {
         each_vector!(self, g => _mm512_slli_epi64::<BITS>(self.0[g]))
     }
 
     #[inline(always)]
-    fn right<const BITS: u32>(self) -> Lanes {
+    fn right<const BITS: u32>(self) -> Lanes<G> {
         each_vector!(self, g => _mm512_srli_epi64::<BITS>(self.0[g]))
     }
 
     /// Shifts in copies of the sign.
     #[inline(always)]
-    fn signed_right<const BITS: u32>(self) -> Lanes {
+    fn signed_right<const BITS: u32>(self) -> Lanes<G> {
         each_vector!(self, g => _mm512_srai_epi64::<BITS>(self.0[g]))
     }
 
     /// `self += (a * b) mod B`, of the low 52 bits of each.
     #[inline(always)]
-    fn add_low(&mut self, a: Lanes, b: Lanes) {
+    fn add_low(&mut self, a: Lanes<G>, b: Lanes<G>) {
         *self = each_vector!(*self, g => _mm512_madd52lo_epu64(self.0[g], a.0[g], b.0[g]));
     }
 
     /// `self += (a * b) / B`, of the low 52 bits of each.
     #[inline(always)]
-    fn add_high(&mut self, a: Lanes, b: Lanes) {
+    fn add_high(&mut self, a: Lanes<G>, b: Lanes<G>) {
         *self = each_vector!(*self, g => _mm512_madd52hi_epu64(self.0[g], a.0[g], b.0[g]));
     }
 
     /// `self` where `sign` is negative, else `other`.
     #[inline(always)]
-    fn if_negative(self, sign: Lanes, other: Lanes) -> Lanes {
-        let zero = self.ifma().broadcast(0);
+    fn if_negative(self, sign: Lanes<G>, other: Lanes<G>) -> Lanes<G> {
+        let zero: Lanes<G> = self.ifma().broadcast(0);
         each_vector!(self, g => {
             let negative = _mm512_cmplt_epi64_mask(sign.0[g], zero.0[g]);
             _mm512_mask_mov_epi64(other.0[g], negative, self.0[g])
@@ -227,55 +223,17 @@ impl Lanes {
 
 /// A field element per lane, not necessarily below p.
 #[derive(Clone, Copy)]
-pub struct Element([Lanes; LIMBS]);
+pub struct Element<const G: usize>([Lanes<G>; LIMBS]);
 
-impl Element {
+impl<const G: usize> Element<G> {
     /// Zero in every lane.
     #[inline(always)]
-    pub fn zero(ifma: Ifma) -> Element {
+    pub fn zero(ifma: Ifma) -> Element<G> {
         Element([ifma.broadcast(0); LIMBS])
     }
 
-    /// Reads `elements[i * stride]` into lane `i`, for `count` lanes; the others hold zero. None if one is not below p.
-    ///
-    /// # Panics
-    /// If there are more than [`WIDTH`], or the slice ends before the last one.
     #[inline(always)]
-    pub fn load(ifma: Ifma, elements: &[[u8; BYTES]], stride: usize, count: usize) -> Option<Element> {
-        assert!(0 < count && count <= WIDTH && (count - 1) * stride < elements.len());
-        let mut words = [ifma.broadcast(0); 4];
-        for (i, word) in words.iter_mut().enumerate() {
-            let offsets = lane_offsets(ifma, stride);
-            *word = each_vector!(*word, g => {
-                // The lanes that are read lie in the slice, as was asserted.
-                let base = elements.as_ptr().wrapping_add(g * LANES * stride).cast::<i64>().wrapping_add(i);
-                _mm512_mask_i64gather_epi64::<1>(word.0[g], lanes_of(g, count), offsets, base)
-            });
-        }
-        are_canonical(&words).then(|| Element::from_words(words))
-    }
-
-    /// Writes the first lanes, whose elements are below p.
-    ///
-    /// # Panics
-    /// If the slice is longer than [`WIDTH`].
-    #[inline(always)]
-    pub fn store(self, elements: &mut [[u8; BYTES]]) {
-        assert!(elements.len() <= WIDTH);
-        let offsets = lane_offsets(self.0[0].ifma(), 1);
-        for (i, word) in self.into_words().iter().enumerate() {
-            for (g, part) in elements.chunks_mut(LANES).enumerate() {
-                // SAFETY: the lanes of the mask write to their elements of `part`; the CPU's features as for all lanes.
-                unsafe {
-                    let base = part.as_mut_ptr().cast::<i64>().add(i);
-                    _mm512_mask_i64scatter_epi64::<1>(base, lanes_of(0, part.len()), offsets, word.0[g]);
-                }
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn from_words([a, b, c, d]: [Lanes; 4]) -> Element {
+    fn from_words([a, b, c, d]: [Lanes<G>; 4]) -> Element<G> {
         let mask = a.ifma().broadcast(MASK);
         Element([
             a & mask,
@@ -287,7 +245,7 @@ impl Element {
     }
 
     #[inline(always)]
-    fn into_words(self) -> [Lanes; 4] {
+    fn into_words(self) -> [Lanes<G>; 4] {
         let Element([a, b, c, d, e]) = self;
         [
             a | b.left::<52>(),
@@ -299,7 +257,7 @@ impl Element {
 
     /// An element from limbs of any sign: moves what is above bit 52 of a limb to the next.
     #[inline(always)]
-    fn carried(mut limbs: [Lanes; LIMBS]) -> Element {
+    fn carried(mut limbs: [Lanes<G>; LIMBS]) -> Element<G> {
         let mask = limbs[0].ifma().broadcast(MASK);
         for i in 0..LIMBS - 1 {
             let carry = limbs[i].signed_right::<BITS>();
@@ -311,7 +269,7 @@ impl Element {
 
     /// `self + other`.
     #[inline(always)]
-    pub fn plus(mut self, other: &Element) -> Element {
+    pub fn plus(mut self, other: &Element<G>) -> Element<G> {
         for (limb, other) in self.0.iter_mut().zip(other.0) {
             *limb += other;
         }
@@ -320,13 +278,13 @@ impl Element {
 
     /// `self + number`.
     #[inline(always)]
-    pub fn plus_number(self, number: &Number) -> Element {
+    pub fn plus_number(self, number: &Number) -> Element<G> {
         self.plus(&Element(self.0[0].ifma().broadcast_all(number)))
     }
 
     /// `-self` for an element below 3 p, as is the result.
     #[inline(always)]
-    pub fn negated(self) -> Element {
+    pub fn negated(self) -> Element<G> {
         let mut limbs = self.0[0].ifma().broadcast_all(&P_3);
         for (limb, subtract) in limbs.iter_mut().zip(self.0) {
             *limb = *limb - subtract;
@@ -336,7 +294,7 @@ impl Element {
 
     /// The same element below p, for one of at most p.
     #[inline(always)]
-    fn canonical(self) -> Element {
+    fn canonical(self) -> Element<G> {
         let mut less = self.0;
         for (limb, p) in less.iter_mut().zip(self.0[0].ifma().broadcast_all(&P)) {
             *limb = *limb - p;
@@ -351,7 +309,7 @@ impl Element {
 
     /// `self * other / R + number`.
     #[inline(always)]
-    pub fn times_plus(&self, other: &Element, number: &Number) -> Element {
+    pub fn times_plus(&self, other: &Element<G>, number: &Number) -> Element<G> {
         let mut sum = [self.0[0].ifma().broadcast(0); 2 * LIMBS];
         sum[LIMBS..].copy_from_slice(&self.0[0].ifma().broadcast_all(number));
         for i in 0..LIMBS {
@@ -365,7 +323,7 @@ impl Element {
 
     /// `self * self / R`: the product of two different limbs is computed once and doubled.
     #[inline(always)]
-    pub fn squared(&self) -> Element {
+    pub fn squared(&self) -> Element<G> {
         let mut sum = [self.0[0].ifma().broadcast(0); 2 * LIMBS];
         for i in 0..LIMBS {
             for j in i + 1..LIMBS {
@@ -385,7 +343,7 @@ impl Element {
 
     /// `self` times the multiplier's constant: below 5.2 p.
     #[inline(always)]
-    pub fn times_constant(&self, multiplier: &Multiplier) -> Element {
+    pub fn times_constant(&self, multiplier: &Multiplier) -> Element<G> {
         let ifma = self.0[0].ifma();
         let mut sum = Sum::zero(ifma);
         for (limb, number) in self.0.iter().zip(&multiplier.0) {
@@ -399,7 +357,7 @@ impl Element {
 
     /// `self / B`, below p.
     #[inline(always)]
-    pub fn divided_canonical(self) -> Element {
+    pub fn divided_canonical(self) -> Element<G> {
         let [a, b, c, d, e] = self.0;
         Sum([a, b, c, d, e, a.ifma().broadcast(0)]).divided().canonical()
     }
@@ -422,23 +380,23 @@ impl Multiplier {
 
 /// A sum of products of one limb and an element, per lane.
 #[derive(Clone, Copy)]
-pub struct Sum([Lanes; LIMBS + 1]);
+pub struct Sum<const G: usize>([Lanes<G>; LIMBS + 1]);
 
-impl Sum {
+impl<const G: usize> Sum<G> {
     /// The sum that so far is `number`.
     #[inline(always)]
-    pub fn new(ifma: Ifma, number: &SumNumber) -> Sum {
+    pub fn new(ifma: Ifma, number: &SumNumber) -> Sum<G> {
         Sum(number.map(|limb| ifma.broadcast(limb)))
     }
 
     #[inline(always)]
-    pub fn zero(ifma: Ifma) -> Sum {
+    pub fn zero(ifma: Ifma) -> Sum<G> {
         Sum([ifma.broadcast(0); LIMBS + 1])
     }
 
     /// `self -= other`.
     #[inline(always)]
-    pub fn subtract(&mut self, other: &Sum) {
+    pub fn subtract(&mut self, other: &Sum<G>) {
         for (limb, other) in self.0.iter_mut().zip(other.0) {
             *limb = *limb - other;
         }
@@ -446,7 +404,7 @@ impl Sum {
 
     /// `self += factor * element` for a factor below B.
     #[inline(always)]
-    pub fn add_product(&mut self, factor: u64, element: &Element) {
+    pub fn add_product(&mut self, factor: u64, element: &Element<G>) {
         let factor = self.0[0].ifma().broadcast(factor);
         for i in 0..LIMBS {
             self.0[i].add_low(factor, element.0[i]);
@@ -456,7 +414,7 @@ impl Sum {
 
     /// `self += other`.
     #[inline(always)]
-    pub fn add(&mut self, other: &Sum) {
+    pub fn add(&mut self, other: &Sum<G>) {
         for (limb, other) in self.0.iter_mut().zip(other.0) {
             *limb += other;
         }
@@ -464,7 +422,7 @@ impl Sum {
 
     /// `(self + q p) / B` with the q that makes it exact.
     #[inline(always)]
-    pub fn divided(self) -> Element {
+    pub fn divided(self) -> Element<G> {
         let Sum([lowest, mut limbs @ ..]) = self;
         let ifma = lowest.ifma();
         // -1/p mod B = -(1 + 2^32), as p mod B = 1 - 2^32.
@@ -484,7 +442,7 @@ impl Sum {
 
 /// `sum / R`: the four lowest limbs are replaced by themselves times 1/B, one place up; the fifth is divided off.
 #[inline(always)]
-fn reduced(mut sum: [Lanes; 2 * LIMBS]) -> Element {
+fn reduced<const G: usize>(mut sum: [Lanes<G>; 2 * LIMBS]) -> Element<G> {
     let inverse_b = sum[0].ifma().broadcast_all(&INVERSE_B);
     for i in 0..LIMBS - 1 {
         for (j, factor) in inverse_b.iter().enumerate() {
@@ -499,36 +457,82 @@ fn reduced(mut sum: [Lanes; 2 * LIMBS]) -> Element {
     Sum([a, b, c, d, e, f]).divided()
 }
 
-/// Whether every lane's number is below p.
-#[inline(always)]
-fn are_canonical(words: &[Lanes; 4]) -> bool {
-    let mut all = true;
-    for g in 0..GROUPS {
-        let mut below = 0;
-        for (word, p) in words.iter().zip(MODULUS) {
-            let p = word.ifma().broadcast(p);
-            // SAFETY: where there is a `Lanes`, the CPU has AVX-512F.
-            below = unsafe {
-                _mm512_cmplt_epu64_mask(word.0[g], p.0[g]) | (_mm512_cmpeq_epu64_mask(word.0[g], p.0[g]) & below)
-            };
+impl Element<1> {
+    /// Reads `elements[i * stride]` into lane `i`, for `count` lanes; the others hold zero. None if one is not below p.
+    ///
+    /// # Panics
+    /// If there are more than [`LANES`], or the slice ends before the last one.
+    #[inline(always)]
+    pub fn load(ifma: Ifma, elements: &[[u8; BYTES]], stride: usize, count: usize) -> Option<Element<1>> {
+        assert!(count <= LANES && (count == 0 || (count - 1) * stride < elements.len()));
+        let mut words = [ifma.broadcast(0); 4];
+        let mut below: __mmask8 = 0;
+        for (i, word) in words.iter_mut().enumerate() {
+            let p: Lanes<1> = ifma.broadcast(MODULUS[i]);
+            // SAFETY: the lanes of the mask read from the slice, as was asserted; `ifma` proves the features.
+            unsafe {
+                let base = elements.as_ptr().cast::<i64>().add(i);
+                word.0[0] = _mm512_mask_i64gather_epi64::<1>(word.0[0], first(count), offsets(ifma, stride), base);
+                let equal = _mm512_cmpeq_epu64_mask(word.0[0], p.0[0]);
+                below = _mm512_cmplt_epu64_mask(word.0[0], p.0[0]) | (equal & below);
+            }
         }
-        all &= below == __mmask8::MAX;
+        (below == __mmask8::MAX).then(|| Element::from_words(words))
     }
-    all
+
+    /// Writes the first lanes, whose elements are below p.
+    ///
+    /// # Panics
+    /// If the slice is longer than [`LANES`].
+    #[inline(always)]
+    pub fn store(self, elements: &mut [[u8; BYTES]]) {
+        let count = elements.len();
+        assert!(count <= LANES);
+        for (i, word) in self.into_words().into_iter().enumerate() {
+            let offsets = offsets(word.ifma(), 1);
+            // SAFETY: the lanes of the mask write to the slice, as was asserted; the features as for all lanes.
+            unsafe {
+                let base = elements.as_mut_ptr().cast::<i64>().add(i);
+                _mm512_mask_i64scatter_epi64::<1>(base, first(count), offsets, word.0[0]);
+            }
+        }
+    }
+
+    /// Two vectors to be worked on in step.
+    #[inline(always)]
+    pub fn join(a: &Element<1>, b: &Element<1>) -> Element<2> {
+        let mut limbs = [a.0[0].ifma().broadcast(0); LIMBS];
+        for i in 0..LIMBS {
+            limbs[i] = Lanes([a.0[i].0[0], b.0[i].0[0]]);
+        }
+        Element(limbs)
+    }
 }
 
-/// The bytes from one lane's element to those of lanes 0 to 7.
+impl Element<2> {
+    /// The inverse of [`Element::join`].
+    #[inline(always)]
+    pub fn split(&self) -> [Element<1>; 2] {
+        let mut halves = [Element::zero(self.0[0].ifma()); 2];
+        for i in 0..LIMBS {
+            halves[0].0[i] = Lanes([self.0[i].0[0]]);
+            halves[1].0[i] = Lanes([self.0[i].0[1]]);
+        }
+        halves
+    }
+}
+
+/// The offsets in bytes of the elements of the lanes.
 #[inline(always)]
-fn lane_offsets(_: Ifma, stride: usize) -> __m512i {
+fn offsets(_: Ifma, stride: usize) -> __m512i {
     let n = (stride * BYTES) as i64;
-    // SAFETY: `Ifma` is the proof.
+    // SAFETY: `Ifma` is the proof of the features.
     unsafe { _mm512_setr_epi64(0, n, 2 * n, 3 * n, 4 * n, 5 * n, 6 * n, 7 * n) }
 }
 
-/// A mask of those of the first `count` lanes of all vectors that are in vector `g`.
+/// A mask of the first lanes.
 #[inline(always)]
-fn lanes_of(g: usize, count: usize) -> __mmask8 {
-    let count = count.saturating_sub(g * LANES).min(LANES);
+fn first(count: usize) -> __mmask8 {
     ((1_u16 << count) - 1) as __mmask8
 }
 
@@ -537,22 +541,19 @@ fn lanes_of(g: usize, count: usize) -> __mmask8 {
 #[allow(missing_docs,clippy::all)]
 pub fn micro(n: usize, which: u32, key: &Number, m: &Multiplier) -> u64 {
     let ifma = unsafe { Ifma::new() };
-    let mut x = Element::zero(ifma).plus_number(key);
+    let mut x = Element::<2>::zero(ifma).plus_number(key);
     let y = x;
     match which {
         0 => for _ in 0..n { x = x.squared(); },
         1 => for _ in 0..n { x = x.times_plus(&y, key); },
         2 => for _ in 0..n { x = x.times_constant(m); },
-        3 => for _ in 0..n { x = x.negated(); },
-        4 => for _ in 0..n { x = x.divided_canonical(); },
         5 => { let mut s = [x; 12]; for _ in 0..n/12 { for i in 0..12 { s[i] = s[i].squared(); } } x = s[3]; }
         6 => { let mut s = [x; 12]; for _ in 0..n/12 { for i in 0..12 { s[i] = s[i].times_plus(&s[(i+1)%12], key); } } x = s[3]; }
         7 => { let mut s = [x; 12]; for _ in 0..n/12 { for i in 0..12 { s[i] = s[i].times_constant(m); } } x = s[3]; }
-        8 => { let mut s = [x; 12]; for _ in 0..n/12 { for i in 0..12 { s[i] = s[i].negated(); } } x = s[3]; }
-        9 => { let mut s = [x; 12]; for _ in 0..n/12 { for i in 0..12 { let mut q = Sum::zero(ifma); for j in 0..12 { q.add_product(key[(i+j)%5], &s[j]); } s[i] = q.divided(); } } x = s[3]; }
-        _ => { let mut s = [x; 12]; for _ in 0..n/12 { for i in 0..12 { s[i] = s[i].squared().squared().times_plus(&s[i], key); } } x = s[3]; }
+        10 => { let mut s = [x; 12]; for _ in 0..n/12 { for i in 0..12 { s[i] = s[i].squared().squared().times_plus(&s[i], key); } } x = s[3]; }
+        _ => {}
     }
-    let mut out = [[0; 32]; 16];
-    x.store(&mut out);
+    let mut out = [[0; 32]; 8];
+    x.split()[0].store(&mut out);
     out[0][0] as u64
 }

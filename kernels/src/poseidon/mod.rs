@@ -198,8 +198,8 @@ fn hash(
             // SAFETY: `Backend` exists only for a CPU with these features (`Kind::runs_on`).
             unsafe {
                 match arity {
-                    Arity::Two => x86_ifma::hash::<3, 1>(constants, preimages, digests),
-                    Arity::Four => x86_ifma::hash::<5, 0>(constants, preimages, digests),
+                    Arity::Two => x86_ifma::hash::<3, 3>(constants, preimages, digests),
+                    Arity::Four => x86_ifma::hash::<5, 5>(constants, preimages, digests),
                     Arity::Eight => x86_ifma::hash::<9, 3>(constants, preimages, digests),
                     Arity::Eleven => x86_ifma::hash::<12, 4>(constants, preimages, digests),
                 }

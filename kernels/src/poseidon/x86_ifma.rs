@@ -16,7 +16,7 @@ use blstrs::Scalar;
 use super::plan::{self, Limbs, Plan};
 use super::{Arity, NotInField, Preimages};
 use crate::fr;
-use crate::fr::x86_ifma::{BITS, Element, Ifma, LIMBS, Multiplier, Number, SUBTRACTABLE, Sum, WIDTH, number};
+use crate::fr::x86_ifma::{BITS, Element, Ifma, LIMBS, Multiplier, Number, LANES, SUBTRACTABLE, Sum, number};
 
 /// Constants of one arity.
 pub struct Constants {
@@ -36,7 +36,7 @@ enum Round {
 
 impl Constants {
     pub fn new(arity: Arity) -> Constants {
-        let own_ = block(arity.elements() + 1) > 0;
+        let own_ = block(arity.elements() + 1) > 1;
         let plan = Plan::new(arity, Limbs { bits: BITS.into(), count: LIMBS as u64, negated: own_ });
         let round = |round: &plan::Round| match round {
             plan::Round::Full(keys) => Round::Full(keys.iter().map(number).collect()),
@@ -49,7 +49,7 @@ impl Constants {
             rounds: plan.rounds.iter().map(round).collect(),
             own: if own_ { own(&plan.matrix, arity) } else { vec![] },
             matrix: plan.matrix,
-            unscale: Multiplier::new(plan.unscale * if own_ { - Scalar::from(1 << BITS) } else { Scalar::from(1 << BITS) }),
+            unscale: Multiplier::new(plan.unscale * Scalar::from(1 << BITS)),
         }
     }
 }
@@ -75,107 +75,103 @@ pub fn hash<const T: usize, const M: usize>(
 ) -> Result<(), NotInField> {
     // SAFETY: this function's features.
     let ifma = unsafe { Ifma::new() };
-    for (batch, digests) in digests.chunks_mut(WIDTH).enumerate() {
-        let (first, count) = (batch * WIDTH, digests.len());
-        let mut state = [Element::zero(ifma); T];
-        for (i, key) in constants.first_keys.iter().enumerate() {
-            let column = &preimages.columns[i][first * preimages.stride..];
-            let Some(element) = Element::load(ifma, column, preimages.stride, count) else {
-                return Err(preimages.find_foreign(first..first + count));
-            };
-            state[i + 1] = element.plus_number(key);
+    let mut states = [[Element::zero(ifma); T]; 2];
+    for (batch, digests) in digests.chunks_mut(2 * LANES).enumerate() {
+        let first = batch * 2 * LANES;
+        let count = digests.len();
+        for (g, state) in states.iter_mut().enumerate() {
+            let first = (first + g * LANES).min(first + count);
+            let count = count.saturating_sub(g * LANES).min(LANES);
+            for (i, key) in constants.first_keys.iter().enumerate() {
+                let column = &preimages.columns[i][first * preimages.stride..];
+                let Some(element) = Element::load(ifma, column, preimages.stride, count) else {
+                    return Err(preimages.find_foreign(first..first + count));
+                };
+                state[i + 1] = element.plus_number(key);
+            }
         }
-        permute::<T, M>(ifma, constants, &mut state).store(digests);
+        let hashed = permute::<T, M>(ifma, constants, &mut states);
+        for (digests, digest) in digests.chunks_mut(LANES).zip(hashed) {
+            digest.store(digests);
+        }
     }
     Ok(())
 }
 
 /// The permutation of [`super::plan`]; the digest is element 1 at its end.
 #[inline(always)]
-fn permute<const T: usize, const M: usize>(ifma: Ifma, constants: &Constants, state: &mut [Element; T]) -> Element {
-    let (mut state, mut next) = (state, &mut [Element::zero(ifma); T]);
-    let mut pairs = [[Element::zero(ifma); M]; 3];
-    for round in &constants.rounds[..constants.rounds.len() - 1] {
+fn permute<const T: usize, const M: usize>(ifma: Ifma, constants: &Constants, states: &mut [[Element<1>; T]; 2]) -> [Element<1>; 2] {
+    states[0][0] = Element::zero(ifma);
+    states[1][0] = Element::zero(ifma);
+    for round in &constants.rounds {
         match round {
             Round::Partial { rescale, key } => {
-                let scaled = state[0].times_constant(rescale);
-                state[0] = state[0].squared().squared().times_plus(&scaled, key);
+                let x = Element::join(&states[0][0], &states[1][0]);
+                let scaled = x.times_constant(rescale);
+                [states[0][0], states[1][0]] = x.squared().squared().times_plus(&scaled, key).split();
             }
             Round::Full(keys) => {
-                for (x, key) in state.iter_mut().zip(keys) {
-                    *x = x.squared().squared().times_plus(x, key);
+                for (i, key) in keys.iter().enumerate() {
+                    let x = Element::join(&states[0][i], &states[1][i]);
+                    [states[0][i], states[1][i]] = x.squared().squared().times_plus(&x, key).split();
                 }
             }
         }
-        mix::<T, M>(ifma, constants, state, &mut pairs, next);
-        std::mem::swap(&mut state, &mut next);
-    }
-    if let Some(Round::Full(keys)) = constants.rounds.last() {
-        for (x, key) in state.iter_mut().zip(keys) {
-            *x = x.squared().squared().times_plus(x, key);
+        for state in states.iter_mut() {
+            mix::<T, M>(ifma, constants, state);
         }
     }
-    row(ifma, state, &constants.matrix[1..]).times_constant(&constants.unscale).divided_canonical()
+    Element::join(&states[0][1], &states[1][1]).times_constant(&constants.unscale).divided_canonical().split()
 }
 
 #[inline(always)]
 fn mix<const T: usize, const M: usize>(
     ifma: Ifma,
     constants: &Constants,
-    x: &[Element; T],
-    pairs: &mut [[Element; M]; 3],
-    out: &mut [Element; T],
+    x: &mut [Element<1>; T],
 ) {
-    if M == 0 {
-        for (i, out) in out.iter_mut().enumerate() {
-            *out = row(ifma, x, &constants.matrix[i..]);
+    if M == T {
+        let mut sums = [Sum::zero(ifma); T];
+        add_products(&mut sums, x, &constants.matrix);
+        for i in 0..T {
+            x[i] = sums[i].divided();
         }
         return;
     }
+    let mut shared = [[Sum::zero(ifma); M]; 3];
     for k in 0..3 {
         let (a, c) = ((k + 1) % 3, (k + 2) % 3);
+        let mut pair = [Element::zero(ifma); M];
         for j in 0..M {
-            pairs[k][j] = x[a * M + j].plus(&x[c * M + j]);
+            pair[j] = x[a * M + j].plus(&x[c * M + j]);
         }
+        add_products(&mut shared[k], &pair, &constants.matrix[(3 - k) * M..]);
     }
-    for i in 0..M {
-        let shared = [
-            products(ifma, &pairs[0], &constants.matrix[3 * M + i..]),
-            products(ifma, &pairs[1], &constants.matrix[2 * M + i..]),
-            products(ifma, &pairs[2], &constants.matrix[M + i..]),
-        ];
-        for a in 0..3 {
-            let mut sum = Sum::new(ifma, &SUBTRACTABLE);
-            for k in 0..3 {
-                if a != k {
-                    sum.subtract(&shared[k]);
-                }
-            }
-            for j in 0..M {
-                sum.add_product(constants.own[a][i + j], &x[a * M + j]);
-            }
-            out[a * M + i] = sum.divided();
+    for a in 0..3 {
+        let mut sums = [Sum::zero(ifma); M];
+        for i in 0..M {
+            sums[i] = Sum::new(ifma, &SUBTRACTABLE);
+            sums[i].subtract(&shared[(a + 1) % 3][i]);
+            sums[i].subtract(&shared[(a + 2) % 3][i]);
+        }
+        let own: &mut [_; M] = (&mut x[a * M..(a + 1) * M]).try_into().unwrap();
+        add_products(&mut sums, own, &constants.own[a]);
+        for i in 0..M {
+            own[i] = sums[i].divided();
         }
     }
 }
 
 #[inline(always)]
-fn products<const M: usize>(ifma: Ifma, x: &[Element; M], matrix: &[u64]) -> Sum {
-    let mut sum = Sum::zero(ifma);
-    for (element, entry) in x.iter().zip(matrix) {
-        sum.add_product(*entry, element);
+fn add_products<const M: usize>(sums: &mut [Sum<1>; M], x: &[Element<1>; M], matrix: &[u64]) {
+    let matrix = &matrix[..2 * M - 1];
+    let mut own = *sums;
+    for j in 0..M {
+        for i in 0..M {
+            own[i].add_product(matrix[i + j], &x[j]);
+        }
     }
-    sum
-}
-
-/// `(key + sum of matrix[j] * state[j]) / B`.
-#[inline(always)]
-fn row<const T: usize>(ifma: Ifma, state: &[Element; T], matrix: &[u64]) -> Element {
-    let mut sum = Sum::zero(ifma);
-    for (element, entry) in state.iter().zip(matrix) {
-        sum.add_product(*entry, element);
-    }
-    sum.divided()
+    *sums = own;
 }
 
 // TEMPORARY
@@ -183,18 +179,14 @@ fn row<const T: usize>(ifma: Ifma, state: &[Element; T], matrix: &[u64]) -> Elem
 pub fn micro<const T: usize, const M: usize>(n: usize, arity: Arity) -> u64 {
     let ifma = unsafe { Ifma::new() };
     let constants = &Constants::new(arity);
-    let mut state = [Element::zero(ifma); T];
-    let mut next = state;
-    let mut pairs = [[Element::zero(ifma); M]; 3];
+    let mut s = [Element::zero(ifma); T];
     let t = std::time::Instant::now();
-    let (mut a, mut b) = (&mut state, &mut next);
     for _ in 0..n {
-        mix::<T, M>(ifma, constants, a, &mut pairs, b);
-        std::mem::swap(&mut a, &mut b);
+        mix::<T, M>(ifma, constants, &mut s);
     }
     let t = t.elapsed().as_nanos() as u64;
-    let mut out = [[0; 32]; 16];
-    a[1].store(&mut out);
+    let mut out = [[0; 32]; 8];
+    s[1].store(&mut out);
     std::hint::black_box(out);
     t
 }

@@ -101,6 +101,8 @@ pub fn hash<const T: usize, const M: usize>(
 /// The permutation of [`super::plan`]; the digest is element 1 at its end.
 #[inline(always)]
 fn permute<const T: usize, const M: usize>(ifma: Ifma, constants: &Constants, states: &mut [[Element<1>; T]; 2]) -> [Element<1>; 2] {
+    let mut pairs = [[Element::zero(ifma); M]; 3];
+    let (mut states, mut next) = (states, &mut [[Element::zero(ifma); T]; 2]);
     states[0][0] = Element::zero(ifma);
     states[1][0] = Element::zero(ifma);
     for round in &constants.rounds {
@@ -117,9 +119,10 @@ fn permute<const T: usize, const M: usize>(ifma: Ifma, constants: &Constants, st
                 }
             }
         }
-        for state in states.iter_mut() {
-            mix::<T, M>(ifma, constants, state);
+        for (state, next) in states.iter().zip(next.iter_mut()) {
+            mix::<T, M>(ifma, constants, state, &mut pairs, next);
         }
+        std::mem::swap(&mut states, &mut next);
     }
     Element::join(&states[0][1], &states[1][1]).times_constant(&constants.unscale).divided_canonical().split()
 }
@@ -128,50 +131,62 @@ fn permute<const T: usize, const M: usize>(ifma: Ifma, constants: &Constants, st
 fn mix<const T: usize, const M: usize>(
     ifma: Ifma,
     constants: &Constants,
-    x: &mut [Element<1>; T],
+    x: &[Element<1>; T],
+    pairs: &mut [[Element<1>; M]; 3],
+    out: &mut [Element<1>; T],
 ) {
     if M == T {
         let mut sums = [Sum::zero(ifma); T];
         add_products(&mut sums, x, &constants.matrix);
         for i in 0..T {
-            x[i] = sums[i].divided();
+            out[i] = sums[i].divided();
         }
         return;
     }
-    let mut shared = [[Sum::zero(ifma); M]; 3];
     for k in 0..3 {
         let (a, c) = ((k + 1) % 3, (k + 2) % 3);
-        let mut pair = [Element::zero(ifma); M];
-        for j in 0..M {
-            pair[j] = x[a * M + j].plus(&x[c * M + j]);
+        for j in 0..opaque(M) {
+            pairs[k][j] = x[a * M + j].plus(&x[c * M + j]);
         }
-        add_products(&mut shared[k], &pair, &constants.matrix[(3 - k) * M..]);
     }
-    for a in 0..3 {
-        let mut sums = [Sum::zero(ifma); M];
-        for i in 0..M {
-            sums[i] = Sum::new(ifma, &SUBTRACTABLE);
-            sums[i].subtract(&shared[(a + 1) % 3][i]);
-            sums[i].subtract(&shared[(a + 2) % 3][i]);
+    for i in 0..opaque(M) {
+        let mut shared = [Sum::zero(ifma); 3];
+        for j in 0..opaque(M) {
+            for k in 0..3 {
+                shared[k].add_product(constants.matrix[(3 - k) * M + i + j], &pairs[k][j]);
+            }
         }
-        let own: &mut [_; M] = (&mut x[a * M..(a + 1) * M]).try_into().unwrap();
-        add_products(&mut sums, own, &constants.own[a]);
-        for i in 0..M {
-            own[i] = sums[i].divided();
+        let mut sums = [Sum::new(ifma, &SUBTRACTABLE); 3];
+        for a in 0..3 {
+            sums[a].subtract(&shared[(a + 1) % 3]);
+            sums[a].subtract(&shared[(a + 2) % 3]);
+        }
+        for j in 0..opaque(M) {
+            for a in 0..3 {
+                sums[a].add_product(constants.own[a][i + j], &x[a * M + j]);
+            }
+        }
+        for a in 0..3 {
+            out[a * M + i] = sums[a].divided();
         }
     }
 }
 
 #[inline(always)]
+fn opaque(n: usize) -> usize {
+    let mut n = n;
+    unsafe { core::arch::asm!("/* {0} */", inout(reg) n, options(pure, nomem, nostack, preserves_flags)) };
+    n
+}
+
+#[inline(always)]
 fn add_products<const M: usize>(sums: &mut [Sum<1>; M], x: &[Element<1>; M], matrix: &[u64]) {
     let matrix = &matrix[..2 * M - 1];
-    let mut own = *sums;
     for j in 0..M {
         for i in 0..M {
-            own[i].add_product(matrix[i + j], &x[j]);
+            sums[i].add_product(matrix[i + j], &x[j]);
         }
     }
-    *sums = own;
 }
 
 // TEMPORARY
@@ -180,9 +195,13 @@ pub fn micro<const T: usize, const M: usize>(n: usize, arity: Arity) -> u64 {
     let ifma = unsafe { Ifma::new() };
     let constants = &Constants::new(arity);
     let mut s = [Element::zero(ifma); T];
+    let mut pairs = [[Element::zero(ifma); M]; 3];
+    let mut o = s;
+    let (mut s, mut o) = (&mut s, &mut o);
+
     let t = std::time::Instant::now();
     for _ in 0..n {
-        mix::<T, M>(ifma, constants, &mut s);
+        mix::<T, M>(ifma, constants, s, &mut pairs, o); std::mem::swap(&mut s, &mut o);
     }
     let t = t.elapsed().as_nanos() as u64;
     let mut out = [[0; 32]; 8];

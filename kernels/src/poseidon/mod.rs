@@ -7,7 +7,7 @@ mod plan;
 mod portable;
 #[cfg(test)]
 mod testing;
-pub mod x86_ifma;
+mod x86_ifma;
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -198,10 +198,10 @@ fn hash(
             // SAFETY: `Backend` exists only for a CPU with these features (`Kind::runs_on`).
             unsafe {
                 match arity {
-                    Arity::Two => x86_ifma::hash::<3, 3>(constants, preimages, digests),
-                    Arity::Four => x86_ifma::hash::<5, 5>(constants, preimages, digests),
-                    Arity::Eight => x86_ifma::hash::<9, 3>(constants, preimages, digests),
-                    Arity::Eleven => x86_ifma::hash::<12, 4>(constants, preimages, digests),
+                    Arity::Two => x86_ifma::hash::<3>(constants, preimages, digests),
+                    Arity::Four => x86_ifma::hash::<5>(constants, preimages, digests),
+                    Arity::Eight => x86_ifma::hash::<9>(constants, preimages, digests),
+                    Arity::Eleven => x86_ifma::hash::<12>(constants, preimages, digests),
                 }
             }
         }

@@ -30,8 +30,6 @@ use super::Arity;
 pub struct Limbs {
     pub bits: u64,
     pub count: u64,
-    /// Whether the kernel multiplies by -L M, not L M.
-    pub negated: bool,
 }
 
 /// What one permutation adds and multiplies, as field elements and integers.
@@ -75,7 +73,7 @@ impl Plan {
         let limb = Fr::from(2).pow_vartime([limbs.bits]);
         let montgomery_4 = limb.pow_vartime([4 * limbs.count]);
         let inverse = |x: Fr| x.invert().expect("scales are products of nonzero numbers");
-        let per_matrix = if limbs.negated { -multiple } else { multiple } * inverse(limb);
+        let per_matrix = multiple * inverse(limb);
         let first_rescale = montgomery_4;
 
         let mut scale = Fr::ONE;

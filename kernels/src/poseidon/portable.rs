@@ -30,7 +30,7 @@ enum Round {
 
 impl Constants {
     pub fn new(arity: Arity) -> Constants {
-        let plan = Plan::new(arity, Limbs { bits: 64, count: 4, negated: false });
+        let plan = Plan::new(arity, Limbs { bits: 64, count: 4 });
         let words = |constant: &Scalar| fr::words(&constant.to_repr());
         let multiplier = |constant: &Scalar| words(&(constant * Scalar::from(2).pow_vartime([256])));
         let round = |round: &plan::Round| match round {

@@ -119,10 +119,38 @@ fn multiply(a: &Element, b: &Element) -> Element {
     below_2_255(sum)
 }
 
-/// `a a / R`, with the same bounds.
+/// `a a / R`, with the same bounds: the product of two different words is computed once and doubled.
 #[inline(always)]
-fn square(a: &Element) -> Element {
-    multiply(a, a)
+fn square(&[a, b, c, d]: &Element) -> Element {
+    let (ab, carry) = a.carrying_mul(b, 0);
+    let (ac, carry) = a.carrying_mul(c, carry);
+    let (ad, high) = a.carrying_mul(d, carry);
+    let (bc, carry) = b.carrying_mul_add(c, ad, 0);
+    let (bd, carry) = b.carrying_mul_add(d, high, carry);
+    let (cd, high) = c.carrying_mul_add(d, carry, 0);
+    let once = [0, ab, ac, bc, bd, cd, high, 0];
+    let mut square = [0; 8];
+    let mut carry = false;
+    for (i, word) in [a, b, c, d].into_iter().enumerate() {
+        let (low, high) = word.carrying_mul(word, 0);
+        let doubled = |i: usize| once[i] << 1 | if i == 0 { 0 } else { once[i - 1] >> 63 };
+        (square[2 * i], carry) = doubled(2 * i).carrying_add(low, carry);
+        (square[2 * i + 1], carry) = doubled(2 * i + 1).carrying_add(high, carry);
+    }
+    let [e, f, g, h, upper @ ..] = square;
+    let lower = (0..4).fold([e, f, g, h], |sum, _| divide([sum[0], sum[1], sum[2], sum[3], 0]));
+    below_2_255(wide_sum(lower, upper))
+}
+
+/// `a + b`, known to be below R.
+#[inline(always)]
+fn wide_sum(a: Element, b: Element) -> Element {
+    let mut carry = false;
+    std::array::from_fn(|i| {
+        let word;
+        (word, carry) = a[i].carrying_add(b[i], carry);
+        word
+    })
 }
 
 /// `sum + a * word`: below 2^320 for numbers of four words.
@@ -150,12 +178,7 @@ fn divide(sum: [u64; 5]) -> Element {
 /// `a + b` for `b` below p.
 #[inline(always)]
 fn plus(a: Element, b: &Element) -> Element {
-    let mut carry = false;
-    below_2_255(std::array::from_fn(|i| {
-        let word;
-        (word, carry) = a[i].carrying_add(b[i], carry);
-        word
-    }))
+    below_2_255(wide_sum(a, *b))
 }
 
 /// `a`, less p if `a` is 2^255 or more.

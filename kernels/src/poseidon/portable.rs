@@ -53,6 +53,7 @@ pub fn hash<const T: usize>(
     digests: &mut [[u8; fr::BYTES]],
 ) -> Result<(), NotInField> {
     for (preimage, digest) in digests.iter_mut().enumerate() {
+        // Element 0 is nothing until the first round's key.
         let mut state = [[0; 4]; T];
         for (element, key) in constants.first_keys.iter().enumerate() {
             let words = preimages.words(preimage, element);
@@ -61,28 +62,34 @@ pub fn hash<const T: usize>(
             }
             state[element + 1] = fr::sum(&words, key);
         }
-        *digest = fr::bytes(&permute(constants, &mut state));
+        *digest = fr::bytes(&permute(constants, state));
     }
     Ok(())
 }
 
 /// The permutation of [`plan`]; the digest is element 1 at its end.
-fn permute<const T: usize>(constants: &Constants, state: &mut [Element; T]) -> Element {
-    for round in &constants.rounds {
-        match round {
-            Round::Partial { rescale, key } => {
-                let scaled = multiply(&state[0], rescale);
-                state[0] = plus(multiply(&fourth_power(&state[0]), &scaled), key);
-            }
-            Round::Full(keys) => {
-                for (x, key) in state.iter_mut().zip(keys) {
-                    *x = plus(multiply(&fourth_power(x), x), key);
-                }
+fn permute<const T: usize>(constants: &Constants, mut state: [Element; T]) -> Element {
+    let (last, rounds) = constants.rounds.split_last().expect("a permutation has rounds");
+    for round in rounds {
+        s_boxes(round, &mut state);
+        state = std::array::from_fn(|i| row(&state, &constants.matrix[i..]));
+    }
+    s_boxes(last, &mut state);
+    fr::subtract_modulus_once(&multiply(&row(&state, &constants.matrix[1..]), &constants.unscale))
+}
+
+fn s_boxes<const T: usize>(round: &Round, state: &mut [Element; T]) {
+    match round {
+        Round::Full(keys) => {
+            for (x, key) in state.iter_mut().zip(keys) {
+                *x = plus(multiply(&square(&square(x)), x), key);
             }
         }
-        *state = std::array::from_fn(|i| row(state, &constants.matrix[i..]));
+        Round::Partial { rescale, key } => {
+            let rescaled = multiply(&state[0], rescale);
+            state[0] = plus(multiply(&square(&square(&state[0])), &rescaled), key);
+        }
     }
-    fr::subtract_modulus_once(&multiply(&state[1], &constants.unscale))
 }
 
 /// `sum of matrix[j] * state[j] / B`, below p + 2^238.
@@ -102,11 +109,6 @@ fn row<const T: usize>(state: &[Element; T], matrix: &[u64]) -> Element {
     }
     sum[4] = carry as u64;
     divide(sum)
-}
-
-#[inline(always)]
-fn fourth_power(x: &Element) -> Element {
-    square(&square(x))
 }
 
 /// `a b / R`: below (1.1041^2 p / R + 1) p < 1.56 p before the last step.

@@ -77,24 +77,31 @@ fn permute<'a, const T: usize>(
     mut state: &'a mut [Element; T],
     mut other: &'a mut [Element; T],
 ) -> Element {
-    for round in &constants.rounds {
-        match round {
-            Round::Full(keys) => {
-                for (x, key) in state.iter_mut().zip(keys) {
-                    *x = x.squared().squared().times_plus(x, key);
-                }
-            }
-            Round::Partial { rescale, key } => {
-                let rescaled = state[0].times_constant(rescale);
-                state[0] = state[0].squared().squared().times_plus(&rescaled, key);
-            }
-        }
+    let (last, rounds) = constants.rounds.split_last().expect("a permutation has rounds");
+    for round in rounds {
+        s_boxes(round, state);
         for (i, mixed) in other.iter_mut().enumerate() {
             *mixed = row(ifma, state, &constants.matrix[i..]);
         }
         std::mem::swap(&mut state, &mut other);
     }
-    state[1].times_constant(&constants.unscale).divided_canonical()
+    s_boxes(last, state);
+    row(ifma, state, &constants.matrix[1..]).times_constant(&constants.unscale).divided_canonical()
+}
+
+#[inline(always)]
+fn s_boxes<const T: usize>(round: &Round, state: &mut [Element; T]) {
+    match round {
+        Round::Full(keys) => {
+            for (x, key) in state.iter_mut().zip(keys) {
+                *x = x.squared().squared().times_plus(x, key);
+            }
+        }
+        Round::Partial { rescale, key } => {
+            let rescaled = state[0].times_constant(rescale);
+            state[0] = state[0].squared().squared().times_plus(&rescaled, key);
+        }
+    }
 }
 
 /// `sum of matrix[j] * state[j] / B`.

@@ -18,9 +18,10 @@ impl Features {
             sha_ni: is_x86_feature_detected!("sha")
                 && is_x86_feature_detected!("ssse3")
                 && is_x86_feature_detected!("sse4.1"),
-            avx2: is_x86_feature_detected!("avx2"),
+            avx2: is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
             avx512: is_x86_feature_detected!("avx512f")
                 && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl"),
         }
     }
@@ -35,13 +36,13 @@ impl Features {
         self.sha_ni
     }
 
-    /// Integer vectors of 256 bits.
+    /// Vectors of 256 bits (AVX2), with fused multiplication and addition (FMA).
     pub fn avx2(self) -> bool {
         self.avx2
     }
 
-    /// Vectors of 512 bits (AVX-512 F), with byte shuffles (BW) and the same instructions on shorter vectors (VL): all server
-    /// CPUs that have the first have the other two.
+    /// Vectors of 512 bits (AVX-512 F), with bytes (BW), long words (DQ) and the same instructions on shorter vectors (VL): all
+    /// server CPUs that have the first have the other three.
     pub fn avx512(self) -> bool {
         self.avx512
     }

@@ -1,0 +1,184 @@
+//! DRSample on AVX-512 (F, BW, DQ), 16 nodes at a time.
+//!
+//! Only the outermost function carries `target_feature`; the lanes are inlined into it.
+
+use core::arch::x86_64::*;
+
+use super::PARENTS;
+use super::drsample::{self, Buckets, Lanes, Seed};
+
+/// See [`drsample::base_parents`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32; PARENTS]]) {
+    // SAFETY: this function's features are those of the lanes.
+    unsafe { drsample::base_parents::<Avx512>(seed, buckets, first, rows) }
+}
+
+/// Sixteen words, two times eight doubles. The first half has nodes 0, 1, 4, 5, 8, 9, 12 and 13.
+struct Avx512;
+
+impl Lanes for Avx512 {
+    const COUNT: usize = 16;
+    type Words = __m512i;
+    type Doubles = __m512d;
+
+    #[inline(always)]
+    unsafe fn words(word: u32) -> __m512i {
+        // SAFETY: the features by the trait's contract, as everywhere below.
+        unsafe { _mm512_set1_epi32(word as i32) }
+    }
+
+    #[inline(always)]
+    unsafe fn counting(first: u32) -> __m512i {
+        // SAFETY: as above.
+        unsafe {
+            let steps = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            _mm512_add_epi32(_mm512_set1_epi32(first as i32), steps)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn xor(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_xor_si512(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn multiply(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_mullo_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn rotate<const BITS: u32>(a: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_rolv_epi32(a, _mm512_set1_epi32(BITS as i32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_left<const BITS: u32>(a: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_slli_epi32::<BITS>(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_right<const BITS: u32>(a: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_srli_epi32::<BITS>(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn byte_product(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_madd_epi16(_mm512_maddubs_epi16(a, b), _mm512_set1_epi16(1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn high_product(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_mulhi_epu16(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn less_one_where_equal(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_sub_epi32(a, _mm512_cmpeq_epi32_mask(a, b), a, _mm512_set1_epi32(1)) }
+    }
+
+    #[inline(always)]
+    unsafe fn interleave(low: __m512i, high: __m512i) -> [__m512d; 2] {
+        // SAFETY: as above.
+        unsafe {
+            [_mm512_unpacklo_epi32(low, high), _mm512_unpackhi_epi32(low, high)].map(|half| _mm512_castsi512_pd(half))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn low_words(halves: [__m512d; 2]) -> __m512i {
+        // SAFETY: as above.
+        unsafe {
+            let [a, b] = halves.map(|half| _mm512_castpd_ps(half));
+            _mm512_castps_si512(_mm512_shuffle_ps::<0b10_00_10_00>(a, b))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn doubles(double: f64) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_set1_pd(double) }
+    }
+
+    #[inline(always)]
+    unsafe fn plus(a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_add_pd(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus(a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_sub_pd(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn times(a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_mul_pd(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn over(a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_div_pd(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn times_plus(a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_fmadd_pd(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn times_from(a: __m512d, b: __m512d, c: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_fnmadd_pd(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn floor(a: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_roundscale_pd::<{ _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC }>(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn max(a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_max_pd(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn where_equal(a: __m512d, b: __m512d, same: __m512d, other: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_blend_pd(_mm512_cmp_pd_mask::<_CMP_EQ_OQ>(a, b), other, same) }
+    }
+
+    #[inline(always)]
+    unsafe fn minus_if_not_negative(a: __m512d, b: __m512d) -> __m512d {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_sub_pd(a, _mm512_cmp_pd_mask::<_CMP_GE_OQ>(a, b), a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(words: __m512i) -> [u32; 16] {
+        let mut array = [0; 16];
+        // SAFETY: as above; the array is one vector long, the store needs no alignment.
+        unsafe { _mm512_storeu_si512(array.as_mut_ptr().cast(), words) };
+        array
+    }
+}

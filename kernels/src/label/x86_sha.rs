@@ -9,7 +9,7 @@ use core::arch::x86_64::{__m128i, _mm_and_si128, _mm_loadu_si128, _mm_set_epi32,
 use super::lanes::PADDING;
 use super::{BASE, CONSTANT_ROUNDS, Header, Labels, NODE_WORD, Parents, SLOTS, Window};
 use crate::sha256::x86_sha::{
-    Beside, Blocks, Expand, Forget, Nothing, Quads, Rounds, absorb, absorb_words, four, swap_bytes, wk,
+    Beside, Blocks, Expand, Nothing, Quads, Rounds, absorb, absorb_words, four, swap_bytes, wk,
 };
 use crate::sha256::{INITIAL_STATE, TRIM, sixteen_times};
 
@@ -50,6 +50,7 @@ unsafe fn one<const PARENTS: usize>(sector: &Header, mut window: Window<'_, [[u3
     let schedules = &mut schedules[..PARENTS / 2];
     // SAFETY: the contract of this function.
     unsafe {
+        let mut last = Quads::zero();
         let mut beside = Block0::new(sector, window.first);
         sixteen_times!(i { beside.step(i); });
         let mut label = load(&window.current[window.first - 1][0]);
@@ -59,23 +60,26 @@ unsafe fn one<const PARENTS: usize>(sector: &Header, mut window: Window<'_, [[u3
             let (labels, to) = window.node(i);
 
             labels.fetch_pair(0);
+            labels.fetch_pair(1);
             let [c, d] = load(&labels.parent::<PARENTS>(1)[0]);
-            absorb_words(&mut rounds[0], [label[0], label[1], c, d], &mut schedules[0]);
-            for (pair, keep) in schedules.iter_mut().enumerate().skip(1) {
+            let [first, next] = schedules.get_disjoint_unchecked_mut([0, 1]);
+            let mut ahead = Expand::new(PairBlocks::new::<PARENTS>(&labels, 1), next);
+            absorb_words(&mut rounds[0], [label[0], label[1], c, d], first, &mut ahead);
+            for pair in 2..PARENTS / 2 {
                 labels.fetch_pair(pair);
-                let [a, b] = load(&labels.parent::<PARENTS>(2 * pair)[0]);
-                let [c, d] = load(&labels.parent::<PARENTS>(2 * pair + 1)[0]);
-                absorb_words(&mut rounds[0], [a, b, c, d], keep);
+                let [ready, next] = schedules.get_disjoint_unchecked_mut([pair - 1, pair]);
+                absorb(&mut rounds, ready, &mut Expand::new(PairBlocks::new::<PARENTS>(&labels, pair), next));
             }
+            let parent = labels.parent::<PARENTS>(SLOTS - 1);
+            absorb(&mut rounds, &schedules[PARENTS / 2 - 1], &mut Expand::new(LastBlocks { parent }, &mut last));
 
             beside = Block0::new(sector, node + 1);
             absorb(&mut rounds, &schedules[0], &mut beside);
             for pair in PARENTS / 2 + 1..SLOTS / 2 {
                 absorb(&mut rounds, &schedules[pair % (PARENTS / 2)], &mut Nothing);
             }
+            absorb(&mut rounds, &last, &mut Nothing);
 
-            let [a, b] = load(&labels.parent::<PARENTS>(SLOTS - 1)[0]);
-            absorb_words(&mut rounds[0], [a, b, padding(0), padding(1)], &mut Forget);
             label = trim(rounds[0]);
             store(label, &mut to[0]);
         }

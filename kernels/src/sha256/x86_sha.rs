@@ -28,7 +28,7 @@ pub fn compress(state: &mut [u32; 8], blocks: &[[u8; 64]]) {
     unsafe {
         let mut rounds = Rounds::load(state);
         for block in blocks {
-            absorb_words(&mut rounds, words(block), &mut Forget);
+            absorb_words(&mut rounds, words(block), &mut Forget, &mut Nothing);
         }
         *state = rounds.words();
     }
@@ -247,7 +247,12 @@ impl Keep for Quads<1> {
 /// # Safety
 /// The contract of this file.
 #[inline(always)]
-pub(crate) unsafe fn absorb_words(rounds: &mut Rounds, mut words: [__m128i; 4], keep: &mut impl Keep) {
+pub(crate) unsafe fn absorb_words(
+    rounds: &mut Rounds,
+    mut words: [__m128i; 4],
+    keep: &mut impl Keep,
+    beside: &mut impl Beside,
+) {
     let before = *rounds;
     // SAFETY: the contract of this file.
     unsafe {
@@ -255,6 +260,7 @@ pub(crate) unsafe fn absorb_words(rounds: &mut Rounds, mut words: [__m128i; 4], 
             let wk = wk(&mut words, i);
             keep.keep(i, wk);
             rounds.four(wk);
+            beside.step(i);
         });
         rounds.add(before);
     }

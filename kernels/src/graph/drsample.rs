@@ -1,4 +1,4 @@
-//! DRSample in vector lanes: one node per lane, the algorithm once for all instruction sets ([`Lanes`]).
+//! DRSample in vector lanes, one node per lane.
 //!
 //! The graph is a metagraph of degree two with five metanodes per node. Node v is metanode M = 5 v; each of its five parents takes
 //! two 64-bit draws. The first picks a bucket b in 1 ..= n with n = ceil(log2 M), which holds the distances from 2^(b-1) to 2^b (cut
@@ -9,6 +9,7 @@
 //! 64: no rounding can reach the integer, and n is the bit length of M.
 
 use super::PARENTS;
+use super::lanes::Lanes;
 
 /// Metanodes of a node.
 pub const METANODES: u64 = 5;
@@ -122,78 +123,6 @@ impl Buckets {
     }
 }
 
-/// An instruction set's vectors: words of 32 bits, one for each node, and doubles, half as many to a vector.
-///
-/// # Safety
-/// Every function may only be called where the instruction set is enabled.
-#[allow(clippy::missing_safety_doc, reason = "said once, above")]
-pub trait Lanes {
-    /// Nodes side by side.
-    const COUNT: usize;
-    /// A word for each node.
-    type Words: Copy;
-    /// A double for each node of one half; which half has which nodes is up to `interleave`.
-    type Doubles: Copy;
-
-    /// The same word in all lanes.
-    unsafe fn words(word: u32) -> Self::Words;
-    /// Words that count up from the first.
-    unsafe fn counting(first: u32) -> Self::Words;
-    /// a + b
-    unsafe fn add(a: Self::Words, b: Self::Words) -> Self::Words;
-    /// a xor b
-    unsafe fn xor(a: Self::Words, b: Self::Words) -> Self::Words;
-    /// The low halves of a b.
-    unsafe fn multiply(a: Self::Words, b: Self::Words) -> Self::Words;
-    /// a rotated left.
-    unsafe fn rotate<const BITS: u32>(a: Self::Words) -> Self::Words;
-    /// a 2^BITS
-    unsafe fn shift_left<const BITS: u32>(a: Self::Words) -> Self::Words;
-    /// a / 2^BITS, rounded down.
-    unsafe fn shift_right<const BITS: u32>(a: Self::Words) -> Self::Words;
-    /// The scalar product of the four bytes of each word of a, and those of b, which are at most 64.
-    unsafe fn byte_product(a: Self::Words, b: Self::Words) -> Self::Words;
-    /// a b / 2^16, rounded down, for a and b below 2^16.
-    unsafe fn high_product(a: Self::Words, b: Self::Words) -> Self::Words;
-    /// a where it is not equal to b; a - 1 where it is.
-    unsafe fn less_one_where_equal(a: Self::Words, b: Self::Words) -> Self::Words;
-
-    /// Doubles from their low and high words.
-    unsafe fn interleave(low: Self::Words, high: Self::Words) -> [Self::Doubles; 2];
-    /// The low words of doubles: the inverse of `interleave`.
-    unsafe fn low_words(halves: [Self::Doubles; 2]) -> Self::Words;
-    /// The same double in all lanes.
-    unsafe fn doubles(double: f64) -> Self::Doubles;
-    /// a + b
-    unsafe fn plus(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-    /// a - b
-    unsafe fn minus(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-    /// a b
-    unsafe fn times(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-    /// a / b
-    unsafe fn over(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-    /// a b + c, rounded once.
-    unsafe fn times_plus(a: Self::Doubles, b: Self::Doubles, c: Self::Doubles) -> Self::Doubles;
-    /// c - a b, rounded once.
-    unsafe fn times_from(a: Self::Doubles, b: Self::Doubles, c: Self::Doubles) -> Self::Doubles;
-    /// Rounded down.
-    unsafe fn floor(a: Self::Doubles) -> Self::Doubles;
-    /// The greater.
-    unsafe fn max(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-    /// `same` where a equals b, else `other`.
-    unsafe fn where_equal(
-        a: Self::Doubles,
-        b: Self::Doubles,
-        same: Self::Doubles,
-        other: Self::Doubles,
-    ) -> Self::Doubles;
-    /// a - b where that is not negative, else a.
-    unsafe fn minus_if_not_negative(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-
-    /// The words in memory; `COUNT` of them.
-    unsafe fn store(words: Self::Words) -> [u32; 16];
-}
-
 /// Writes the base parents of nodes that share `buckets`, the first of which is at least 2.
 ///
 /// # Safety
@@ -203,10 +132,15 @@ pub unsafe fn base_parents<L: Lanes>(seed: &Seed, buckets: &Buckets, first: u32,
     for (group, rows) in rows.chunks_mut(L::COUNT).enumerate() {
         let first = first + (group * L::COUNT) as u32;
         // SAFETY: by this function's contract.
-        let columns = unsafe { others::<L>(seed, buckets, L::counting(first)).map(|column| L::store(column)) };
+        let columns = unsafe { others::<L>(seed, buckets, L::counting(first)) };
+        let mut words = [[0; 16]; 5];
+        for (to, column) in words.iter_mut().zip(columns) {
+            // SAFETY: no vector has more than 16 words.
+            unsafe { L::store(to.as_mut_ptr(), column) };
+        }
         for (i, row) in rows.iter_mut().enumerate().take(16) {
             row[0] = first + i as u32 - 1;
-            for (to, column) in row[1..].iter_mut().zip(&columns) {
+            for (to, column) in row[1..].iter_mut().zip(&words) {
                 *to = column[i];
             }
         }
@@ -243,7 +177,7 @@ unsafe fn parent<L: Lanes>(
     unsafe {
         let bucket = bucket::<L>(buckets, draws[0], draws[1]);
         // 2^bucket as a double: the exponent in the high word, a mantissa of zeros.
-        let exponent = L::shift_left::<20>(L::add(bucket, L::words(1023)));
+        let exponent = L::shift_left(L::add(bucket, L::words(1023)), 20);
         let power = L::interleave(L::words(0), exponent);
         let (low, high) = (integers::<L>(draws[2]), integers::<L>(draws[3]));
         let parent = |half: usize| metanodes[half].parent(power[half], low[half], high[half]);
@@ -262,7 +196,7 @@ unsafe fn bucket<L: Lanes>(buckets: &Buckets, low: L::Words, high: L::Words) -> 
         let [low_weights, high_weights] = buckets.weights.map(|weights| L::words(weights));
         let t = L::add(L::byte_product(low, low_weights), L::byte_product(high, high_weights));
         let product = L::multiply(t, L::words(buckets.reciprocal));
-        let h = L::shift_right::<16>(L::add(product, L::words(0xffff)));
+        let h = L::shift_right(L::add(product, L::words(0xffff)), 16);
         L::high_product(h, L::words(buckets.count))
     }
 }

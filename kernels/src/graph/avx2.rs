@@ -20,7 +20,7 @@ pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32
 #[target_feature(enable = "avx2,fma")]
 pub fn expander_parents(expander: &Expander, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
     // SAFETY: this function's features are those of the lanes.
-    unsafe { expander.parents::<Avx2>(walk, first, rows) }
+    unsafe { expander.parents::<Avx2, 8>(walk, first, rows) }
 }
 
 /// Eight words, two times four doubles. The first half has nodes 0, 1, 4 and 5.
@@ -116,7 +116,8 @@ impl Lanes for Avx2 {
     unsafe fn interleave(low: __m256i, high: __m256i) -> [__m256d; 2] {
         // SAFETY: as above.
         unsafe {
-            [_mm256_unpacklo_epi32(low, high), _mm256_unpackhi_epi32(low, high)].map(|half| _mm256_castsi256_pd(half))
+            let (first, second) = (_mm256_unpacklo_epi32(low, high), _mm256_unpackhi_epi32(low, high));
+            [_mm256_castsi256_pd(first), _mm256_castsi256_pd(second)]
         }
     }
 
@@ -124,8 +125,8 @@ impl Lanes for Avx2 {
     unsafe fn low_words(halves: [__m256d; 2]) -> __m256i {
         // SAFETY: as above.
         unsafe {
-            let [a, b] = halves.map(|half| _mm256_castpd_ps(half));
-            _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(a, b))
+            let [first, second] = [_mm256_castpd_ps(halves[0]), _mm256_castpd_ps(halves[1])];
+            _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(first, second))
         }
     }
 

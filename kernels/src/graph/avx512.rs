@@ -20,7 +20,7 @@ pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
 pub fn expander_parents(expander: &Expander, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
     // SAFETY: this function's features are those of the lanes.
-    unsafe { expander.parents::<Avx512>(walk, first, rows) }
+    unsafe { expander.parents::<Avx512, 4>(walk, first, rows) }
 }
 
 /// Sixteen words, two times eight doubles. The first half has nodes 0, 1, 4, 5, 8, 9, 12 and 13.
@@ -116,7 +116,8 @@ impl Lanes for Avx512 {
     unsafe fn interleave(low: __m512i, high: __m512i) -> [__m512d; 2] {
         // SAFETY: as above.
         unsafe {
-            [_mm512_unpacklo_epi32(low, high), _mm512_unpackhi_epi32(low, high)].map(|half| _mm512_castsi512_pd(half))
+            let (first, second) = (_mm512_unpacklo_epi32(low, high), _mm512_unpackhi_epi32(low, high));
+            [_mm512_castsi512_pd(first), _mm512_castsi512_pd(second)]
         }
     }
 
@@ -124,8 +125,8 @@ impl Lanes for Avx512 {
     unsafe fn low_words(halves: [__m512d; 2]) -> __m512i {
         // SAFETY: as above.
         unsafe {
-            let [a, b] = halves.map(|half| _mm512_castpd_ps(half));
-            _mm512_castps_si512(_mm512_shuffle_ps::<0b10_00_10_00>(a, b))
+            let [first, second] = [_mm512_castpd_ps(halves[0]), _mm512_castpd_ps(halves[1])];
+            _mm512_castps_si512(_mm512_shuffle_ps::<0b10_00_10_00>(first, second))
         }
     }
 

@@ -153,12 +153,16 @@ pub unsafe fn base_parents<L: Lanes>(seed: &Seed, buckets: &Buckets, first: u32,
 /// The instruction set is enabled.
 #[inline(always)]
 unsafe fn others<L: Lanes>(seed: &Seed, buckets: &Buckets, node: L::Words) -> [L::Words; 5] {
-    // SAFETY: by this function's contract, here and in the closure.
+    // SAFETY: by this function's contract.
     unsafe {
-        let metanodes = integers::<L>(node).map(|node| Metanode::<L>::new(node, buckets));
-        let [block_0, block_1] = blocks::<L>(seed, node);
-        let draws = |i: usize| if i < 4 { &block_0[4 * i..][..4] } else { &block_1[..4] };
-        [0, 1, 2, 3, 4].map(|i| parent::<L>(buckets, node, &metanodes, draws(i)))
+        let [low, high] = integers::<L>(node);
+        let metanodes = [Metanode::<L>::new(low, buckets), Metanode::<L>::new(high, buckets)];
+        let draws = draws::<L>(seed, node);
+        let mut parents = [node; 5];
+        for (parent, draws) in parents.iter_mut().zip(&draws) {
+            *parent = other::<L>(buckets, node, &metanodes, draws);
+        }
+        parents
     }
 }
 
@@ -167,11 +171,11 @@ unsafe fn others<L: Lanes>(seed: &Seed, buckets: &Buckets, node: L::Words) -> [L
 /// # Safety
 /// The instruction set is enabled.
 #[inline(always)]
-unsafe fn parent<L: Lanes>(
+unsafe fn other<L: Lanes>(
     buckets: &Buckets,
     node: L::Words,
     metanodes: &[Metanode<L>; 2],
-    draws: &[L::Words],
+    draws: &[L::Words; 4],
 ) -> L::Words {
     // SAFETY: by this function's contract.
     unsafe {
@@ -180,8 +184,11 @@ unsafe fn parent<L: Lanes>(
         let exponent = L::shift_left(L::add(bucket, L::words(1023)), 20);
         let power = L::interleave(L::words(0), exponent);
         let (low, high) = (integers::<L>(draws[2]), integers::<L>(draws[3]));
-        let parent = |half: usize| metanodes[half].parent(power[half], low[half], high[half]);
-        L::less_one_where_equal(L::low_words([parent(0), parent(1)]), node)
+        let parents = [
+            metanodes[0].parent(power[0], low[0], high[0]),
+            metanodes[1].parent(power[1], low[1], high[1]),
+        ];
+        L::less_one_where_equal(L::low_words(parents), node)
     }
 }
 
@@ -193,8 +200,8 @@ unsafe fn parent<L: Lanes>(
 unsafe fn bucket<L: Lanes>(buckets: &Buckets, low: L::Words, high: L::Words) -> L::Words {
     // SAFETY: by this function's contract.
     unsafe {
-        let [low_weights, high_weights] = buckets.weights.map(|weights| L::words(weights));
-        let t = L::add(L::byte_product(low, low_weights), L::byte_product(high, high_weights));
+        let [low_weights, high_weights] = buckets.weights;
+        let t = L::add(L::byte_product(low, L::words(low_weights)), L::byte_product(high, L::words(high_weights)));
         let product = L::multiply(t, L::words(buckets.reciprocal));
         let h = L::shift_right(L::add(product, L::words(0xffff)), 16);
         L::high_product(h, L::words(buckets.count))
@@ -210,7 +217,9 @@ unsafe fn integers<L: Lanes>(words: L::Words) -> [L::Doubles; 2] {
     const HIGH_WORD: u32 = 0x4330_0000;
     // SAFETY: by this function's contract.
     unsafe {
-        L::interleave(words, L::words(HIGH_WORD)).map(|sum| L::minus(sum, L::doubles((1_u64 << 52) as f64)))
+        let [first, second] = L::interleave(words, L::words(HIGH_WORD));
+        let excess = L::doubles((1_u64 << 52) as f64);
+        [L::minus(first, excess), L::minus(second, excess)]
     }
 }
 
@@ -287,35 +296,66 @@ unsafe fn remainder<L: Lanes>(high: L::Doubles, low: L::Doubles, d: L::Doubles) 
     }
 }
 
-/// Block 0 and the first four words of block 1 of each node's generator. (The compiler drops what only other words need.)
+/// The first twenty words of each node's generator.
 ///
 /// # Safety
 /// The instruction set is enabled.
 #[inline(always)]
-unsafe fn blocks<L: Lanes>(seed: &Seed, node: L::Words) -> [[L::Words; 16]; 2] {
-    // SAFETY: by this function's contract, here and in the closures.
+unsafe fn draws<L: Lanes>(seed: &Seed, node: L::Words) -> [[L::Words; 4]; 5] {
+    // SAFETY: by this function's contract.
     unsafe {
-        let word = |word: u32| L::words(word);
-        let column_3 = quarter_rounds::<L, _>([[word(CONSTANTS[3]), word(seed.key[3]), node, word(0)]])[0];
-        [0, 1].map(|block: usize| {
-            let column = |i: usize| seed.columns[i].map(word);
-            let mut columns = [column(block), column(2), column(3), column_3];
-            columns = diagonals::<L>(columns);
-            for _ in 1..DOUBLE_ROUNDS {
-                columns = diagonals::<L>(quarter_rounds::<L, _>(columns));
-            }
-            let mut before = [word(0); 16];
-            before[..4].copy_from_slice(&CONSTANTS.map(word));
-            before[4..11].copy_from_slice(&seed.key.map(word));
-            before[11] = node;
-            before[12] = word(block as u32);
-            let mut out = before;
-            for (i, (word, before)) in out.iter_mut().zip(before).enumerate() {
-                *word = L::add(columns[i % 4][i / 4], before);
-            }
-            out
-        })
+        let column = [[L::words(CONSTANTS[3]), L::words(seed.key[3]), node, L::words(0)]];
+        let [column] = quarter_rounds::<L, _>(column);
+        let [a, b, c, d] = block::<L, 0>(seed, node, column);
+        // The compiler drops what only the other words of block 1 need.
+        let [e, ..] = block::<L, 1>(seed, node, column);
+        [a, b, c, d, e]
     }
+}
+
+/// A block of each node's generator, row by row, from the last column after the first column round.
+///
+/// # Safety
+/// The instruction set is enabled.
+#[inline(always)]
+unsafe fn block<L: Lanes, const NUMBER: usize>(
+    seed: &Seed,
+    node: L::Words,
+    last: [L::Words; 4],
+) -> [[L::Words; 4]; 4] {
+    // SAFETY: by this function's contract.
+    unsafe {
+        let columns = [
+            broadcast::<L>(seed.columns[NUMBER]),
+            broadcast::<L>(seed.columns[2]),
+            broadcast::<L>(seed.columns[3]),
+            last,
+        ];
+        let mut x = diagonal_round::<L>(columns);
+        for _ in 1..DOUBLE_ROUNDS {
+            x = diagonal_round::<L>(quarter_rounds::<L, _>(x));
+        }
+        let [k0, k1, k2, k3, k4, k5, k6] = seed.key;
+        let [row_0, row_1, row_2] = [CONSTANTS, [k0, k1, k2, k3], [k4, k5, k6, 0]];
+        let row_2 = [L::words(row_2[0]), L::words(row_2[1]), L::words(row_2[2]), node];
+        let row_3 = [NUMBER as u32, 0, 0, 0];
+        let before = [broadcast::<L>(row_0), broadcast::<L>(row_1), row_2, broadcast::<L>(row_3)];
+        let mut rows = before;
+        for (i, row) in rows.iter_mut().enumerate() {
+            for (word, column) in row.iter_mut().zip(&x) {
+                *word = L::add(*word, column[i]);
+            }
+        }
+        rows
+    }
+}
+
+/// # Safety
+/// The instruction set is enabled.
+#[inline(always)]
+unsafe fn broadcast<L: Lanes>([a, b, c, d]: [u32; 4]) -> [L::Words; 4] {
+    // SAFETY: by this function's contract.
+    unsafe { [L::words(a), L::words(b), L::words(c), L::words(d)] }
 }
 
 /// The diagonal round: row i of the four columns turned left by i, and back.
@@ -323,11 +363,21 @@ unsafe fn blocks<L: Lanes>(seed: &Seed, node: L::Words) -> [[L::Words; 16]; 2] {
 /// # Safety
 /// The instruction set is enabled.
 #[inline(always)]
-unsafe fn diagonals<L: Lanes>(x: [[L::Words; 4]; 4]) -> [[L::Words; 4]; 4] {
-    let diagonal = |i: usize| [x[i][0], x[(i + 1) % 4][1], x[(i + 2) % 4][2], x[(i + 3) % 4][3]];
+unsafe fn diagonal_round<L: Lanes>([a, b, c, d]: [[L::Words; 4]; 4]) -> [[L::Words; 4]; 4] {
+    let diagonals = [
+        [a[0], b[1], c[2], d[3]],
+        [b[0], c[1], d[2], a[3]],
+        [c[0], d[1], a[2], b[3]],
+        [d[0], a[1], b[2], c[3]],
+    ];
     // SAFETY: by this function's contract.
-    let y = unsafe { quarter_rounds::<L, _>([diagonal(0), diagonal(1), diagonal(2), diagonal(3)]) };
-    [0, 1, 2, 3].map(|i: usize| [y[i][0], y[(i + 3) % 4][1], y[(i + 2) % 4][2], y[(i + 1) % 4][3]])
+    let [a, b, c, d] = unsafe { quarter_rounds::<L, _>(diagonals) };
+    [
+        [a[0], d[1], c[2], b[3]],
+        [b[0], a[1], d[2], c[3]],
+        [c[0], b[1], a[2], d[3]],
+        [d[0], c[1], b[2], a[3]],
+    ]
 }
 
 /// Quarter rounds side by side, step by step, so that each step of one hides the latency of another's.

@@ -20,9 +20,8 @@ const HASHED: usize = 64;
 /// The longest vector, words.
 const MAX_LANES: usize = 16;
 
-/// Vectors encoded side by side: a lookup waits for the one before it, and that of another vector fills the time.
-const VECTORS: usize = 4;
-const VECTOR_NUMBERS: [usize; VECTORS] = [0, 1, 2, 3];
+/// Edges encoded side by side: a lookup waits for the one before it, and those of other edges fill the time.
+const AT_ONCE: usize = 64;
 
 /// The permutation of a graph.
 pub struct Expander {
@@ -56,17 +55,17 @@ impl Expander {
         Expander { half_bits, nodes, tables }
     }
 
-    /// Writes the expander parents of `first` and the nodes after it, at most `CHUNK`.
+    /// Writes the expander parents of `first` and the nodes after it, at most `CHUNK`. `AT_ONCE` edges are in `VECTORS`.
     ///
     /// # Safety
     /// The instruction set is enabled.
     #[inline(always)]
-    pub unsafe fn parents<L: Lanes>(&self, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
+    pub unsafe fn parents<L: Lanes, const VECTORS: usize>(&self, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
         // SAFETY: by this function's contract.
         unsafe {
             match &self.tables {
-                Tables::Narrow(rounds) => Walker::<L, u16>::new(self, rounds).chunk(walk, first, rows),
-                Tables::Wide(rounds) => Walker::<L, u32>::new(self, rounds).chunk(walk, first, rows),
+                Tables::Narrow(rounds) => Walker::<L, u16, VECTORS>::new(self, rounds).chunk(walk, first, rows),
+                Tables::Wide(rounds) => Walker::<L, u32, VECTORS>::new(self, rounds).chunk(walk, first, rows),
             }
         }
     }
@@ -105,8 +104,8 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// All edges of a chunk, and behind the last the vectors that are encoded at a time.
-    const ROOM: usize = CHUNK * EXPANDER_PARENTS + MAX_LANES * VECTORS;
+    /// All edges of a chunk, and behind the last as many as are encoded side by side.
+    const ROOM: usize = CHUNK * EXPANDER_PARENTS + AT_ONCE;
 
     /// No edges.
     pub fn new() -> Walk {
@@ -158,7 +157,7 @@ impl Entry for u32 {
 }
 
 /// Walks the edges of chunks.
-struct Walker<'a, L: Lanes, T> {
+struct Walker<'a, L: Lanes, T, const VECTORS: usize> {
     rounds: &'a [Box<[T]>; ROUNDS],
     half_bits: u32,
     /// 2^h - 1
@@ -166,7 +165,7 @@ struct Walker<'a, L: Lanes, T> {
     nodes: L::Words,
 }
 
-impl<'a, L: Lanes, T: Entry> Walker<'a, L, T> {
+impl<'a, L: Lanes, T: Entry, const VECTORS: usize> Walker<'a, L, T, VECTORS> {
     /// # Safety
     /// The instruction set is enabled.
     #[inline(always)]
@@ -201,14 +200,13 @@ impl<'a, L: Lanes, T: Entry> Walker<'a, L, T> {
         let edges = rows.len() * EXPANDER_PARENTS;
         let first_edge = u64::from(first) * EXPANDER_PARENTS as u64;
         let mut count = 0;
-        for i in (0..edges).step_by(L::COUNT * VECTORS) {
-            let at = VECTOR_NUMBERS.map(|vector| i + vector * L::COUNT);
-            let valid = at.map(|at| lanes(edges.saturating_sub(at), L::COUNT));
+        for i in (0..edges).step_by(AT_ONCE) {
+            let (at, valid) = parts::<VECTORS>(i, edges);
             // SAFETY: by this function's contract; a table has a vector's entries behind the last input, and a walk has room for all
             // edges of a chunk and as many vectors as are encoded at a time.
             unsafe {
                 let (mut left, mut right) = ([self.nodes; VECTORS], [self.nodes; VECTORS]);
-                for vector in VECTOR_NUMBERS {
+                for vector in 0..VECTORS {
                     // The halves of edges in order: where the right one wraps, the left one goes up.
                     let edge = first_edge + at[vector] as u64;
                     let start = edge as u32 & self.mask;
@@ -218,7 +216,7 @@ impl<'a, L: Lanes, T: Entry> Walker<'a, L, T> {
                     right[vector] = L::and(sum, L::words(self.mask));
                 }
                 let (left, right) = self.encode_after(valid, left, right);
-                for vector in VECTOR_NUMBERS {
+                for vector in 0..VECTORS {
                     let parent = self.parent(left[vector], right[vector]);
                     let mut parents = [0; MAX_LANES];
                     L::store(parents.as_mut_ptr(), parent);
@@ -243,20 +241,20 @@ impl<'a, L: Lanes, T: Entry> Walker<'a, L, T> {
     #[inline(always)]
     unsafe fn more_encodings(&self, walk: &mut Walk, edges: usize, out: &mut [u32]) -> usize {
         let mut count = 0;
-        for i in (0..edges).step_by(L::COUNT * VECTORS) {
-            let at = VECTOR_NUMBERS.map(|vector| i + vector * L::COUNT);
-            let valid = at.map(|at| lanes(edges.saturating_sub(at), L::COUNT));
+        for i in (0..edges).step_by(AT_ONCE) {
+            let (at, valid) = parts::<VECTORS>(i, edges);
             // SAFETY: by this function's contract; as many vectors as are encoded at a time are in the walk.
             unsafe {
-                let word = at.map(|at| L::load(walk.word.as_ptr().add(at)));
-                let mut left = at.map(|at| L::load(walk.left.as_ptr().add(at)));
-                let right = at.map(|at| L::load(walk.right.as_ptr().add(at)));
-                for vector in VECTOR_NUMBERS {
+                let (mut left, mut right, mut word) = ([self.nodes; VECTORS], [self.nodes; VECTORS], [self.nodes; VECTORS]);
+                for vector in 0..VECTORS {
+                    left[vector] = L::load(walk.left.as_ptr().add(at[vector]));
+                    right[vector] = L::load(walk.right.as_ptr().add(at[vector]));
+                    word[vector] = L::load(walk.word.as_ptr().add(at[vector]));
                     let f = T::lookup::<L>(&self.rounds[0], valid[vector], right[vector]);
                     left[vector] = L::xor(left[vector], f);
                 }
                 let (left, right) = self.encode_after(valid, left, right);
-                for vector in VECTOR_NUMBERS {
+                for vector in 0..VECTORS {
                     let parent = self.parent(left[vector], right[vector]);
                     L::scatter(out.as_mut_ptr(), valid[vector], word[vector], parent);
                     let outside = L::not_below(parent, self.nodes) & valid[vector];
@@ -280,10 +278,10 @@ impl<'a, L: Lanes, T: Entry> Walker<'a, L, T> {
     ) -> ([L::Words; VECTORS], [L::Words; VECTORS]) {
         // SAFETY: by this function's contract; a table has more than 2^h entries, of which none is 2^h or more.
         unsafe {
-            for i in VECTOR_NUMBERS {
+            for i in 0..VECTORS {
                 right[i] = L::xor(right[i], T::lookup::<L>(&self.rounds[1], lanes[i], left[i]));
             }
-            for i in VECTOR_NUMBERS {
+            for i in 0..VECTORS {
                 left[i] = L::xor(left[i], T::lookup::<L>(&self.rounds[2], lanes[i], right[i]));
             }
         }
@@ -316,10 +314,16 @@ impl<'a, L: Lanes, T: Entry> Walker<'a, L, T> {
     }
 }
 
-/// The lanes of a vector of which `count` words are used.
+/// Where the vectors of `AT_ONCE` edges from `first` on begin, and which of their lanes are among the first `edges`.
 #[inline(always)]
-fn lanes(count: usize, all: usize) -> u32 {
-    (1 << count.min(all)) - 1
+fn parts<const VECTORS: usize>(first: usize, edges: usize) -> ([usize; VECTORS], [u32; VECTORS]) {
+    let lanes = AT_ONCE / VECTORS;
+    let (mut at, mut valid) = ([0; VECTORS], [0; VECTORS]);
+    for vector in 0..VECTORS {
+        at[vector] = first + vector * lanes;
+        valid[vector] = (1 << edges.saturating_sub(at[vector]).min(lanes)) - 1;
+    }
+    (at, valid)
 }
 
 /// The words of the expander parents of two nodes.

@@ -1,17 +1,26 @@
-//! DRSample on AVX2 with FMA, 8 nodes at a time.
+//! The graph on AVX2 with FMA, 8 nodes or edges at a time.
 //!
 //! Only the outermost function carries `target_feature`; the lanes are inlined into it.
 
 use core::arch::x86_64::*;
 
 use super::PARENTS;
-use super::drsample::{self, Buckets, Lanes, Seed};
+use super::drsample::{self, Buckets, Seed};
+use super::expander::{Expander, Walk};
+use super::lanes::Lanes;
 
 /// See [`drsample::base_parents`].
 #[target_feature(enable = "avx2,fma")]
 pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32; PARENTS]]) {
     // SAFETY: this function's features are those of the lanes.
     unsafe { drsample::base_parents::<Avx2>(seed, buckets, first, rows) }
+}
+
+/// See [`Expander::parents`].
+#[target_feature(enable = "avx2,fma")]
+pub fn expander_parents(expander: &Expander, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
+    // SAFETY: this function's features are those of the lanes.
+    unsafe { expander.parents::<Avx2, 8>(walk, first, rows) }
 }
 
 /// Eight words, two times four doubles. The first half has nodes 0, 1, 4 and 5.
@@ -41,6 +50,18 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn and(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_and_si256(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn or(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_or_si256(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn xor(a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: as above.
         unsafe { _mm256_xor_si256(a, b) }
@@ -62,15 +83,15 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn shift_left<const BITS: u32>(a: __m256i) -> __m256i {
+    unsafe fn shift_left(a: __m256i, bits: u32) -> __m256i {
         // SAFETY: as above.
-        unsafe { _mm256_sllv_epi32(a, _mm256_set1_epi32(BITS as i32)) }
+        unsafe { _mm256_sll_epi32(a, _mm_cvtsi32_si128(bits as i32)) }
     }
 
     #[inline(always)]
-    unsafe fn shift_right<const BITS: u32>(a: __m256i) -> __m256i {
+    unsafe fn shift_right(a: __m256i, bits: u32) -> __m256i {
         // SAFETY: as above.
-        unsafe { _mm256_srlv_epi32(a, _mm256_set1_epi32(BITS as i32)) }
+        unsafe { _mm256_srl_epi32(a, _mm_cvtsi32_si128(bits as i32)) }
     }
 
     #[inline(always)]
@@ -95,7 +116,8 @@ impl Lanes for Avx2 {
     unsafe fn interleave(low: __m256i, high: __m256i) -> [__m256d; 2] {
         // SAFETY: as above.
         unsafe {
-            [_mm256_unpacklo_epi32(low, high), _mm256_unpackhi_epi32(low, high)].map(|half| _mm256_castsi256_pd(half))
+            let (first, second) = (_mm256_unpacklo_epi32(low, high), _mm256_unpackhi_epi32(low, high));
+            [_mm256_castsi256_pd(first), _mm256_castsi256_pd(second)]
         }
     }
 
@@ -103,8 +125,8 @@ impl Lanes for Avx2 {
     unsafe fn low_words(halves: [__m256d; 2]) -> __m256i {
         // SAFETY: as above.
         unsafe {
-            let [a, b] = halves.map(|half| _mm256_castpd_ps(half));
-            _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(a, b))
+            let [first, second] = [_mm256_castpd_ps(halves[0]), _mm256_castpd_ps(halves[1])];
+            _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(first, second))
         }
     }
 
@@ -178,10 +200,83 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn store(words: __m256i) -> [u32; 16] {
-        let mut array = [0; 16];
-        // SAFETY: as above; the array is two vectors long, the store needs no alignment.
-        unsafe { _mm256_storeu_si256(array.as_mut_ptr().cast(), words) };
-        array
+    unsafe fn not_below(a: __m256i, b: __m256i) -> u32 {
+        // SAFETY: as above.
+        unsafe {
+            let not_below = _mm256_cmpeq_epi32(_mm256_max_epu32(a, b), a);
+            _mm256_movemask_ps(_mm256_castsi256_ps(not_below)) as u32
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn compress(lanes: u32, words: __m256i) -> __m256i {
+        // SAFETY: as above; the table has an entry, of eight bytes, for every value of eight bits.
+        unsafe {
+            let order = _mm_loadl_epi64(COMPRESSION[lanes as usize % 256].as_ptr().cast());
+            _mm256_permutevar8x32_epi32(words, _mm256_cvtepu8_epi32(order))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const u32) -> __m256i {
+        // SAFETY: features and addresses by the trait's contract, here and below.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut u32, words: __m256i) {
+        // SAFETY: as above.
+        unsafe { _mm256_storeu_si256(to.cast(), words) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_half_words(from: *const u16) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn gather(from: *const u32, _: u32, index: __m256i) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_i32gather_epi32::<4>(from.cast(), index) }
+    }
+
+    #[inline(always)]
+    unsafe fn gather_half_words(from: *const u16, _: u32, index: __m256i) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_i32gather_epi32::<2>(from.cast(), index) }
+    }
+
+    #[inline(always)]
+    unsafe fn scatter(to: *mut u32, lanes: u32, index: __m256i, words: __m256i) {
+        let (mut indices, mut values) = ([0; 8], [0; 8]);
+        // SAFETY: as above; the arrays are one vector long.
+        unsafe {
+            Avx2::store(indices.as_mut_ptr(), index);
+            Avx2::store(values.as_mut_ptr(), words);
+            for (lane, (index, value)) in indices.into_iter().zip(values).enumerate() {
+                if lanes >> lane & 1 == 1 {
+                    *to.add(index as usize) = value;
+                }
+            }
+        }
     }
 }
+
+/// For each set of lanes, the lanes in order.
+static COMPRESSION: [[u8; 8]; 256] = {
+    let mut table = [[0; 8]; 256];
+    let mut lanes = 0;
+    while lanes < 256 {
+        let (mut lane, mut count) = (0, 0);
+        while lane < 8 {
+            if lanes >> lane & 1 == 1 {
+                table[lanes][count] = lane;
+                count += 1;
+            }
+            lane += 1;
+        }
+        lanes += 1;
+    }
+    table
+};

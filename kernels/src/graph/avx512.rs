@@ -1,17 +1,26 @@
-//! DRSample on AVX-512 (F, BW, DQ), 16 nodes at a time.
+//! The graph on AVX-512 (F, BW, DQ), 16 nodes or edges at a time.
 //!
 //! Only the outermost function carries `target_feature`; the lanes are inlined into it.
 
 use core::arch::x86_64::*;
 
 use super::PARENTS;
-use super::drsample::{self, Buckets, Lanes, Seed};
+use super::drsample::{self, Buckets, Seed};
+use super::expander::{Expander, Walk};
+use super::lanes::Lanes;
 
 /// See [`drsample::base_parents`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
 pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32; PARENTS]]) {
     // SAFETY: this function's features are those of the lanes.
     unsafe { drsample::base_parents::<Avx512>(seed, buckets, first, rows) }
+}
+
+/// See [`Expander::parents`].
+#[target_feature(enable = "avx512f,avx512bw,avx512dq")]
+pub fn expander_parents(expander: &Expander, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
+    // SAFETY: this function's features are those of the lanes.
+    unsafe { expander.parents::<Avx512, 4>(walk, first, rows) }
 }
 
 /// Sixteen words, two times eight doubles. The first half has nodes 0, 1, 4, 5, 8, 9, 12 and 13.
@@ -44,6 +53,18 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn and(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_and_si512(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn or(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_or_si512(a, b) }
+    }
+
+    #[inline(always)]
     unsafe fn xor(a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: as above.
         unsafe { _mm512_xor_si512(a, b) }
@@ -62,15 +83,15 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn shift_left<const BITS: u32>(a: __m512i) -> __m512i {
+    unsafe fn shift_left(a: __m512i, bits: u32) -> __m512i {
         // SAFETY: as above.
-        unsafe { _mm512_slli_epi32::<BITS>(a) }
+        unsafe { _mm512_sll_epi32(a, _mm_cvtsi32_si128(bits as i32)) }
     }
 
     #[inline(always)]
-    unsafe fn shift_right<const BITS: u32>(a: __m512i) -> __m512i {
+    unsafe fn shift_right(a: __m512i, bits: u32) -> __m512i {
         // SAFETY: as above.
-        unsafe { _mm512_srli_epi32::<BITS>(a) }
+        unsafe { _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits as i32)) }
     }
 
     #[inline(always)]
@@ -95,7 +116,8 @@ impl Lanes for Avx512 {
     unsafe fn interleave(low: __m512i, high: __m512i) -> [__m512d; 2] {
         // SAFETY: as above.
         unsafe {
-            [_mm512_unpacklo_epi32(low, high), _mm512_unpackhi_epi32(low, high)].map(|half| _mm512_castsi512_pd(half))
+            let (first, second) = (_mm512_unpacklo_epi32(low, high), _mm512_unpackhi_epi32(low, high));
+            [_mm512_castsi512_pd(first), _mm512_castsi512_pd(second)]
         }
     }
 
@@ -103,8 +125,8 @@ impl Lanes for Avx512 {
     unsafe fn low_words(halves: [__m512d; 2]) -> __m512i {
         // SAFETY: as above.
         unsafe {
-            let [a, b] = halves.map(|half| _mm512_castpd_ps(half));
-            _mm512_castps_si512(_mm512_shuffle_ps::<0b10_00_10_00>(a, b))
+            let [first, second] = [_mm512_castpd_ps(halves[0]), _mm512_castpd_ps(halves[1])];
+            _mm512_castps_si512(_mm512_shuffle_ps::<0b10_00_10_00>(first, second))
         }
     }
 
@@ -175,10 +197,50 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn store(words: __m512i) -> [u32; 16] {
-        let mut array = [0; 16];
-        // SAFETY: as above; the array is one vector long, the store needs no alignment.
-        unsafe { _mm512_storeu_si512(array.as_mut_ptr().cast(), words) };
-        array
+    unsafe fn not_below(a: __m512i, b: __m512i) -> u32 {
+        // SAFETY: as above.
+        unsafe { u32::from(_mm512_cmpge_epu32_mask(a, b)) }
+    }
+
+    #[inline(always)]
+    unsafe fn compress(lanes: u32, words: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_maskz_compress_epi32(lanes as __mmask16, words) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(from: *const u32) -> __m512i {
+        // SAFETY: features and addresses by the trait's contract, here and below.
+        unsafe { _mm512_loadu_si512(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut u32, words: __m512i) {
+        // SAFETY: as above.
+        unsafe { _mm512_storeu_si512(to.cast(), words) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_half_words(from: *const u16) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn gather(from: *const u32, lanes: u32, index: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_i32gather_epi32::<4>(_mm512_setzero_si512(), lanes as __mmask16, index, from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn gather_half_words(from: *const u16, lanes: u32, index: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_i32gather_epi32::<2>(_mm512_setzero_si512(), lanes as __mmask16, index, from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn scatter(to: *mut u32, lanes: u32, index: __m512i, words: __m512i) {
+        // SAFETY: as above.
+        unsafe { _mm512_mask_i32scatter_epi32::<4>(to.cast(), lanes as __mmask16, index, words) }
     }
 }

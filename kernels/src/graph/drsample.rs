@@ -1,4 +1,4 @@
-//! DRSample in vector lanes: one node per lane, the algorithm once for all instruction sets ([`Lanes`]).
+//! DRSample in vector lanes, one node per lane.
 //!
 //! The graph is a metagraph of degree two with five metanodes per node. Node v is metanode M = 5 v; each of its five parents takes
 //! two 64-bit draws. The first picks a bucket b in 1 ..= n with n = ceil(log2 M), which holds the distances from 2^(b-1) to 2^b (cut
@@ -9,6 +9,7 @@
 //! 64: no rounding can reach the integer, and n is the bit length of M.
 
 use super::PARENTS;
+use super::lanes::Lanes;
 
 /// Metanodes of a node.
 pub const METANODES: u64 = 5;
@@ -122,78 +123,6 @@ impl Buckets {
     }
 }
 
-/// An instruction set's vectors: words of 32 bits, one for each node, and doubles, half as many to a vector.
-///
-/// # Safety
-/// Every function may only be called where the instruction set is enabled.
-#[allow(clippy::missing_safety_doc, reason = "said once, above")]
-pub trait Lanes {
-    /// Nodes side by side.
-    const COUNT: usize;
-    /// A word for each node.
-    type Words: Copy;
-    /// A double for each node of one half; which half has which nodes is up to `interleave`.
-    type Doubles: Copy;
-
-    /// The same word in all lanes.
-    unsafe fn words(word: u32) -> Self::Words;
-    /// Words that count up from the first.
-    unsafe fn counting(first: u32) -> Self::Words;
-    /// a + b
-    unsafe fn add(a: Self::Words, b: Self::Words) -> Self::Words;
-    /// a xor b
-    unsafe fn xor(a: Self::Words, b: Self::Words) -> Self::Words;
-    /// The low halves of a b.
-    unsafe fn multiply(a: Self::Words, b: Self::Words) -> Self::Words;
-    /// a rotated left.
-    unsafe fn rotate<const BITS: u32>(a: Self::Words) -> Self::Words;
-    /// a 2^BITS
-    unsafe fn shift_left<const BITS: u32>(a: Self::Words) -> Self::Words;
-    /// a / 2^BITS, rounded down.
-    unsafe fn shift_right<const BITS: u32>(a: Self::Words) -> Self::Words;
-    /// The scalar product of the four bytes of each word of a, and those of b, which are at most 64.
-    unsafe fn byte_product(a: Self::Words, b: Self::Words) -> Self::Words;
-    /// a b / 2^16, rounded down, for a and b below 2^16.
-    unsafe fn high_product(a: Self::Words, b: Self::Words) -> Self::Words;
-    /// a where it is not equal to b; a - 1 where it is.
-    unsafe fn less_one_where_equal(a: Self::Words, b: Self::Words) -> Self::Words;
-
-    /// Doubles from their low and high words.
-    unsafe fn interleave(low: Self::Words, high: Self::Words) -> [Self::Doubles; 2];
-    /// The low words of doubles: the inverse of `interleave`.
-    unsafe fn low_words(halves: [Self::Doubles; 2]) -> Self::Words;
-    /// The same double in all lanes.
-    unsafe fn doubles(double: f64) -> Self::Doubles;
-    /// a + b
-    unsafe fn plus(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-    /// a - b
-    unsafe fn minus(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-    /// a b
-    unsafe fn times(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-    /// a / b
-    unsafe fn over(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-    /// a b + c, rounded once.
-    unsafe fn times_plus(a: Self::Doubles, b: Self::Doubles, c: Self::Doubles) -> Self::Doubles;
-    /// c - a b, rounded once.
-    unsafe fn times_from(a: Self::Doubles, b: Self::Doubles, c: Self::Doubles) -> Self::Doubles;
-    /// Rounded down.
-    unsafe fn floor(a: Self::Doubles) -> Self::Doubles;
-    /// The greater.
-    unsafe fn max(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-    /// `same` where a equals b, else `other`.
-    unsafe fn where_equal(
-        a: Self::Doubles,
-        b: Self::Doubles,
-        same: Self::Doubles,
-        other: Self::Doubles,
-    ) -> Self::Doubles;
-    /// a - b where that is not negative, else a.
-    unsafe fn minus_if_not_negative(a: Self::Doubles, b: Self::Doubles) -> Self::Doubles;
-
-    /// The words in memory; `COUNT` of them.
-    unsafe fn store(words: Self::Words) -> [u32; 16];
-}
-
 /// Writes the base parents of nodes that share `buckets`, the first of which is at least 2.
 ///
 /// # Safety
@@ -203,10 +132,15 @@ pub unsafe fn base_parents<L: Lanes>(seed: &Seed, buckets: &Buckets, first: u32,
     for (group, rows) in rows.chunks_mut(L::COUNT).enumerate() {
         let first = first + (group * L::COUNT) as u32;
         // SAFETY: by this function's contract.
-        let columns = unsafe { others::<L>(seed, buckets, L::counting(first)).map(|column| L::store(column)) };
+        let columns = unsafe { others::<L>(seed, buckets, L::counting(first)) };
+        let mut words = [[0; 16]; 5];
+        for (to, column) in words.iter_mut().zip(columns) {
+            // SAFETY: no vector has more than 16 words.
+            unsafe { L::store(to.as_mut_ptr(), column) };
+        }
         for (i, row) in rows.iter_mut().enumerate().take(16) {
             row[0] = first + i as u32 - 1;
-            for (to, column) in row[1..].iter_mut().zip(&columns) {
+            for (to, column) in row[1..].iter_mut().zip(&words) {
                 *to = column[i];
             }
         }
@@ -219,12 +153,16 @@ pub unsafe fn base_parents<L: Lanes>(seed: &Seed, buckets: &Buckets, first: u32,
 /// The instruction set is enabled.
 #[inline(always)]
 unsafe fn others<L: Lanes>(seed: &Seed, buckets: &Buckets, node: L::Words) -> [L::Words; 5] {
-    // SAFETY: by this function's contract, here and in the closure.
+    // SAFETY: by this function's contract.
     unsafe {
-        let metanodes = integers::<L>(node).map(|node| Metanode::<L>::new(node, buckets));
-        let [block_0, block_1] = blocks::<L>(seed, node);
-        let draws = |i: usize| if i < 4 { &block_0[4 * i..][..4] } else { &block_1[..4] };
-        [0, 1, 2, 3, 4].map(|i| parent::<L>(buckets, node, &metanodes, draws(i)))
+        let [low, high] = integers::<L>(node);
+        let metanodes = [Metanode::<L>::new(low, buckets), Metanode::<L>::new(high, buckets)];
+        let draws = draws::<L>(seed, node);
+        let mut parents = [node; 5];
+        for (parent, draws) in parents.iter_mut().zip(&draws) {
+            *parent = other::<L>(buckets, node, &metanodes, draws);
+        }
+        parents
     }
 }
 
@@ -233,21 +171,24 @@ unsafe fn others<L: Lanes>(seed: &Seed, buckets: &Buckets, node: L::Words) -> [L
 /// # Safety
 /// The instruction set is enabled.
 #[inline(always)]
-unsafe fn parent<L: Lanes>(
+unsafe fn other<L: Lanes>(
     buckets: &Buckets,
     node: L::Words,
     metanodes: &[Metanode<L>; 2],
-    draws: &[L::Words],
+    draws: &[L::Words; 4],
 ) -> L::Words {
     // SAFETY: by this function's contract.
     unsafe {
         let bucket = bucket::<L>(buckets, draws[0], draws[1]);
         // 2^bucket as a double: the exponent in the high word, a mantissa of zeros.
-        let exponent = L::shift_left::<20>(L::add(bucket, L::words(1023)));
+        let exponent = L::shift_left(L::add(bucket, L::words(1023)), 20);
         let power = L::interleave(L::words(0), exponent);
         let (low, high) = (integers::<L>(draws[2]), integers::<L>(draws[3]));
-        let parent = |half: usize| metanodes[half].parent(power[half], low[half], high[half]);
-        L::less_one_where_equal(L::low_words([parent(0), parent(1)]), node)
+        let parents = [
+            metanodes[0].parent(power[0], low[0], high[0]),
+            metanodes[1].parent(power[1], low[1], high[1]),
+        ];
+        L::less_one_where_equal(L::low_words(parents), node)
     }
 }
 
@@ -259,10 +200,10 @@ unsafe fn parent<L: Lanes>(
 unsafe fn bucket<L: Lanes>(buckets: &Buckets, low: L::Words, high: L::Words) -> L::Words {
     // SAFETY: by this function's contract.
     unsafe {
-        let [low_weights, high_weights] = buckets.weights.map(|weights| L::words(weights));
-        let t = L::add(L::byte_product(low, low_weights), L::byte_product(high, high_weights));
+        let [low_weights, high_weights] = buckets.weights;
+        let t = L::add(L::byte_product(low, L::words(low_weights)), L::byte_product(high, L::words(high_weights)));
         let product = L::multiply(t, L::words(buckets.reciprocal));
-        let h = L::shift_right::<16>(L::add(product, L::words(0xffff)));
+        let h = L::shift_right(L::add(product, L::words(0xffff)), 16);
         L::high_product(h, L::words(buckets.count))
     }
 }
@@ -276,7 +217,9 @@ unsafe fn integers<L: Lanes>(words: L::Words) -> [L::Doubles; 2] {
     const HIGH_WORD: u32 = 0x4330_0000;
     // SAFETY: by this function's contract.
     unsafe {
-        L::interleave(words, L::words(HIGH_WORD)).map(|sum| L::minus(sum, L::doubles((1_u64 << 52) as f64)))
+        let [first, second] = L::interleave(words, L::words(HIGH_WORD));
+        let excess = L::doubles((1_u64 << 52) as f64);
+        [L::minus(first, excess), L::minus(second, excess)]
     }
 }
 
@@ -353,35 +296,66 @@ unsafe fn remainder<L: Lanes>(high: L::Doubles, low: L::Doubles, d: L::Doubles) 
     }
 }
 
-/// Block 0 and the first four words of block 1 of each node's generator. (The compiler drops what only other words need.)
+/// The first twenty words of each node's generator.
 ///
 /// # Safety
 /// The instruction set is enabled.
 #[inline(always)]
-unsafe fn blocks<L: Lanes>(seed: &Seed, node: L::Words) -> [[L::Words; 16]; 2] {
-    // SAFETY: by this function's contract, here and in the closures.
+unsafe fn draws<L: Lanes>(seed: &Seed, node: L::Words) -> [[L::Words; 4]; 5] {
+    // SAFETY: by this function's contract.
     unsafe {
-        let word = |word: u32| L::words(word);
-        let column_3 = quarter_rounds::<L, _>([[word(CONSTANTS[3]), word(seed.key[3]), node, word(0)]])[0];
-        [0, 1].map(|block: usize| {
-            let column = |i: usize| seed.columns[i].map(word);
-            let mut columns = [column(block), column(2), column(3), column_3];
-            columns = diagonals::<L>(columns);
-            for _ in 1..DOUBLE_ROUNDS {
-                columns = diagonals::<L>(quarter_rounds::<L, _>(columns));
-            }
-            let mut before = [word(0); 16];
-            before[..4].copy_from_slice(&CONSTANTS.map(word));
-            before[4..11].copy_from_slice(&seed.key.map(word));
-            before[11] = node;
-            before[12] = word(block as u32);
-            let mut out = before;
-            for (i, (word, before)) in out.iter_mut().zip(before).enumerate() {
-                *word = L::add(columns[i % 4][i / 4], before);
-            }
-            out
-        })
+        let column = [[L::words(CONSTANTS[3]), L::words(seed.key[3]), node, L::words(0)]];
+        let [column] = quarter_rounds::<L, _>(column);
+        let [a, b, c, d] = block::<L, 0>(seed, node, column);
+        // The compiler drops what only the other words of block 1 need.
+        let [e, ..] = block::<L, 1>(seed, node, column);
+        [a, b, c, d, e]
     }
+}
+
+/// A block of each node's generator, row by row, from the last column after the first column round.
+///
+/// # Safety
+/// The instruction set is enabled.
+#[inline(always)]
+unsafe fn block<L: Lanes, const NUMBER: usize>(
+    seed: &Seed,
+    node: L::Words,
+    last: [L::Words; 4],
+) -> [[L::Words; 4]; 4] {
+    // SAFETY: by this function's contract.
+    unsafe {
+        let columns = [
+            broadcast::<L>(seed.columns[NUMBER]),
+            broadcast::<L>(seed.columns[2]),
+            broadcast::<L>(seed.columns[3]),
+            last,
+        ];
+        let mut x = diagonal_round::<L>(columns);
+        for _ in 1..DOUBLE_ROUNDS {
+            x = diagonal_round::<L>(quarter_rounds::<L, _>(x));
+        }
+        let [k0, k1, k2, k3, k4, k5, k6] = seed.key;
+        let [row_0, row_1, row_2] = [CONSTANTS, [k0, k1, k2, k3], [k4, k5, k6, 0]];
+        let row_2 = [L::words(row_2[0]), L::words(row_2[1]), L::words(row_2[2]), node];
+        let row_3 = [NUMBER as u32, 0, 0, 0];
+        let before = [broadcast::<L>(row_0), broadcast::<L>(row_1), row_2, broadcast::<L>(row_3)];
+        let mut rows = before;
+        for (i, row) in rows.iter_mut().enumerate() {
+            for (word, column) in row.iter_mut().zip(&x) {
+                *word = L::add(*word, column[i]);
+            }
+        }
+        rows
+    }
+}
+
+/// # Safety
+/// The instruction set is enabled.
+#[inline(always)]
+unsafe fn broadcast<L: Lanes>([a, b, c, d]: [u32; 4]) -> [L::Words; 4] {
+    // SAFETY: by this function's contract.
+    unsafe { [L::words(a), L::words(b), L::words(c), L::words(d)] }
 }
 
 /// The diagonal round: row i of the four columns turned left by i, and back.
@@ -389,11 +363,21 @@ unsafe fn blocks<L: Lanes>(seed: &Seed, node: L::Words) -> [[L::Words; 16]; 2] {
 /// # Safety
 /// The instruction set is enabled.
 #[inline(always)]
-unsafe fn diagonals<L: Lanes>(x: [[L::Words; 4]; 4]) -> [[L::Words; 4]; 4] {
-    let diagonal = |i: usize| [x[i][0], x[(i + 1) % 4][1], x[(i + 2) % 4][2], x[(i + 3) % 4][3]];
+unsafe fn diagonal_round<L: Lanes>([a, b, c, d]: [[L::Words; 4]; 4]) -> [[L::Words; 4]; 4] {
+    let diagonals = [
+        [a[0], b[1], c[2], d[3]],
+        [b[0], c[1], d[2], a[3]],
+        [c[0], d[1], a[2], b[3]],
+        [d[0], a[1], b[2], c[3]],
+    ];
     // SAFETY: by this function's contract.
-    let y = unsafe { quarter_rounds::<L, _>([diagonal(0), diagonal(1), diagonal(2), diagonal(3)]) };
-    [0, 1, 2, 3].map(|i: usize| [y[i][0], y[(i + 3) % 4][1], y[(i + 2) % 4][2], y[(i + 1) % 4][3]])
+    let [a, b, c, d] = unsafe { quarter_rounds::<L, _>(diagonals) };
+    [
+        [a[0], d[1], c[2], b[3]],
+        [b[0], a[1], d[2], c[3]],
+        [c[0], b[1], a[2], d[3]],
+        [d[0], c[1], b[2], a[3]],
+    ]
 }
 
 /// Quarter rounds side by side, step by step, so that each step of one hides the latency of another's.

@@ -8,12 +8,13 @@ mod avx2;
 mod avx512;
 mod drsample;
 mod expander;
+mod lanes;
 mod portable;
 #[cfg(test)]
 mod testing;
 
 use drsample::{Buckets, Seed};
-use expander::Expander;
+use expander::{Expander, Walk};
 
 use crate::cpu::Features;
 use crate::sha256::{self, INITIAL_STATE};
@@ -29,7 +30,7 @@ pub const PARENTS: usize = BASE_PARENTS + EXPANDER_PARENTS;
 
 /// Nodes whose base parents are made before their expander parents: enough to fill every vector and to overlap the table's
 /// latency, few enough that the rows and the walks under way stay in L1.
-const CHUNK: usize = 64;
+const CHUNK: usize = 256;
 
 /// An implementation that this CPU can run: the proof is that it exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,10 +125,21 @@ impl Graph {
     pub fn parents(&self, backend: Backend, first_node: u64, out: &mut [[u32; PARENTS]]) {
         let end = first_node.checked_add(out.len() as u64);
         assert!(end.is_some_and(|end| end <= self.nodes()), "the graph has {} nodes", self.nodes);
+        let mut walk = Walk::new();
         let mut first = first_node as u32;
         for rows in out.chunks_mut(CHUNK) {
             self.base_parents(backend, first, rows);
-            self.expander.parents(first, rows);
+            self.expander_parents(backend, &mut walk, first, rows);
+            first += rows.len() as u32;
+        }
+    }
+
+    #[doc(hidden)]
+    pub fn only(&self, backend: Backend, which: u32, first_node: u64, out: &mut [[u32; PARENTS]]) {
+        let mut walk = Walk::new();
+        let mut first = first_node as u32;
+        for rows in out.chunks_mut(CHUNK) {
+            if which == 0 { self.base_parents(backend, first, rows); } else { self.expander_parents(backend, &mut walk, first, rows); }
             first += rows.len() as u32;
         }
     }
@@ -150,6 +162,16 @@ impl Graph {
                 Kind::Avx512 => unsafe { avx512::base_parents(&self.seed, &buckets, first, part) },
             }
             (first, rows) = (first + part.len() as u32, rest);
+        }
+    }
+
+    fn expander_parents(&self, backend: Backend, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
+        match backend.0 {
+            Kind::Portable => portable::expander_parents(&self.expander, first, rows),
+            // SAFETY: as in `base_parents`.
+            Kind::Avx2 => unsafe { avx2::expander_parents(&self.expander, walk, first, rows) },
+            // SAFETY: as in `base_parents`.
+            Kind::Avx512 => unsafe { avx512::expander_parents(&self.expander, walk, first, rows) },
         }
     }
 }

@@ -1,7 +1,9 @@
-//! DRSample in plain Rust, one node at a time, as it is defined: what the vector backends are compared with.
+//! The graph in plain Rust, node by node and edge by edge as it is defined, with tables for the round functions: what the vector
+//! backends are compared with.
 
-use super::PARENTS;
 use super::drsample::{Buckets, METANODES, Seed};
+use super::expander::{Expander, ROUNDS, Tables};
+use super::{BASE_PARENTS, EXPANDER_PARENTS, PARENTS};
 
 /// Writes the base parents of nodes that share `buckets`, the first of which is at least 2.
 pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32; PARENTS]]) {
@@ -9,8 +11,8 @@ pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32
         row[0] = node - 1;
         let words = [seed.block(node, 0), seed.block(node, 1)];
         let words = words.as_flattened().as_chunks::<4>().0;
-        for (to, [a, b, c, d]) in row[1..].iter_mut().zip(words).take(5) {
-            *to = parent(buckets, node, draw(*a, *b), draw(*c, *d));
+        for (to, [a, b, c, d]) in row[1..BASE_PARENTS].iter_mut().zip(words) {
+            *to = base_parent(buckets, node, draw(*a, *b), draw(*c, *d));
         }
     }
 }
@@ -19,7 +21,7 @@ fn draw(low: u32, high: u32) -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-fn parent(buckets: &Buckets, node: u32, first: u64, second: u64) -> u32 {
+fn base_parent(buckets: &Buckets, node: u32, first: u64, second: u64) -> u32 {
     let metanode = METANODES * u64::from(node);
     let bucket = first % u64::from(buckets.count()) + 1;
     let largest = metanode.min(1 << bucket);
@@ -27,4 +29,36 @@ fn parent(buckets: &Buckets, node: u32, first: u64, second: u64) -> u32 {
     let distance = smallest + second % (largest - smallest + 1);
     let parent = ((metanode - distance) / METANODES) as u32;
     if parent == node { node - 1 } else { parent }
+}
+
+/// Writes the expander parents of `first` and the nodes after it.
+pub fn expander_parents(expander: &Expander, first: u32, rows: &mut [[u32; PARENTS]]) {
+    match &expander.tables {
+        Tables::Narrow(rounds) => walk_all(expander, rounds, first, rows),
+        Tables::Wide(rounds) => walk_all(expander, rounds, first, rows),
+    }
+}
+
+fn walk_all<T: Copy + Into<u32>>(
+    expander: &Expander,
+    rounds: &[Box<[T]>; ROUNDS],
+    first: u32,
+    rows: &mut [[u32; PARENTS]],
+) {
+    let half_bits = expander.half_bits;
+    for (node, row) in (u64::from(first)..).zip(rows) {
+        for (i, to) in (0..).zip(&mut row[BASE_PARENTS..]) {
+            let edge = node * EXPANDER_PARENTS as u64 + i;
+            let (mut left, mut right) = ((edge >> half_bits) as u32, edge as u32 & ((1 << half_bits) - 1));
+            loop {
+                for round in rounds {
+                    (left, right) = (right, left ^ round[right as usize].into());
+                }
+                *to = left << (half_bits - 3) | right >> 3;
+                if *to < expander.nodes {
+                    break;
+                }
+            }
+        }
+    }
 }

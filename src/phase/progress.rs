@@ -5,7 +5,7 @@ use std::fs;
 use crate::measure::probe::Probe;
 use crate::measure::timeline::Timeline;
 use crate::params::estimate::Estimate;
-use crate::phase::Phase;
+use crate::phase::{Engine, Phase};
 use crate::sector::Shape;
 use crate::sector::shape::{NODE_BYTES, PARENTS};
 use crate::trial::job::{Task, Trial};
@@ -34,7 +34,7 @@ impl Watcher {
     /// How far the work is; `None` before it starts and where it reports for itself. Within a span that shows nothing it stands still.
     pub fn look(&mut self, probe: &Probe) -> Option<Progress> {
         match &self.trial.task {
-            Task::Params { .. } => None,
+            Task::Params { .. } | Task::Phase { engine: Engine::Native, .. } => None,
             Task::Parents => Some(parents(&self.trial.shape)),
             Task::Phase { phase, proving, .. } => {
                 let span = probe.timeline.current()?;

@@ -5,9 +5,10 @@ pub mod data;
 pub mod files;
 pub mod identity;
 pub mod manifest;
+pub mod parents;
 pub mod rundir;
 pub mod shape;
 
 pub use identity::{Identity, Seed};
-pub use rundir::RunDir;
+pub use rundir::{RunDir, SetKey};
 pub use shape::{SectorSize, Shape};

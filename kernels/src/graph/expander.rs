@@ -60,7 +60,12 @@ impl Expander {
     /// # Safety
     /// The instruction set is enabled.
     #[inline(always)]
-    pub unsafe fn parents<L: Lanes, const VECTORS: usize>(&self, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
+    pub unsafe fn parents<L: Lanes, const VECTORS: usize>(
+        &self,
+        walk: &mut Walk,
+        first: u32,
+        rows: &mut [[u32; PARENTS]],
+    ) {
         // SAFETY: by this function's contract.
         unsafe {
             match &self.tables {
@@ -245,7 +250,8 @@ impl<'a, L: Lanes, T: Entry, const VECTORS: usize> Walker<'a, L, T, VECTORS> {
             let (at, valid) = parts::<VECTORS>(i, edges);
             // SAFETY: by this function's contract; as many vectors as are encoded at a time are in the walk.
             unsafe {
-                let (mut left, mut right, mut word) = ([self.nodes; VECTORS], [self.nodes; VECTORS], [self.nodes; VECTORS]);
+                let (mut left, mut right, mut word) =
+                    ([self.nodes; VECTORS], [self.nodes; VECTORS], [self.nodes; VECTORS]);
                 for vector in 0..VECTORS {
                     left[vector] = L::load(walk.left.as_ptr().add(at[vector]));
                     right[vector] = L::load(walk.right.as_ptr().add(at[vector]));

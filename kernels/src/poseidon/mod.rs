@@ -117,12 +117,7 @@ pub struct NotInField {
 ///
 /// # Panics
 /// If the lengths do not fit each other.
-pub fn hash_rows(
-    backend: Backend,
-    arity: Arity,
-    rows: &[u8],
-    digests: &mut [u8],
-) -> Result<(), NotInField> {
+pub fn hash_rows(backend: Backend, arity: Arity, rows: &[u8], digests: &mut [u8]) -> Result<(), NotInField> {
     let (elements, rows, digests) = (arity.elements(), fr::elements(rows), fr::elements_mut(digests));
     assert_eq!(rows.len(), digests.len() * elements, "one digest for each preimage of {elements}");
     let columns: Vec<_> = (0..elements).map(|element| rows.get(element..).unwrap_or_default()).collect();
@@ -136,12 +131,7 @@ pub fn hash_rows(
 ///
 /// # Panics
 /// If there are not `arity` columns of one element for each digest.
-pub fn hash_columns(
-    backend: Backend,
-    arity: Arity,
-    columns: &[&[u8]],
-    digests: &mut [u8],
-) -> Result<(), NotInField> {
+pub fn hash_columns(backend: Backend, arity: Arity, columns: &[&[u8]], digests: &mut [u8]) -> Result<(), NotInField> {
     assert_eq!(columns.len(), arity.elements(), "one column for each element of a preimage");
     assert!(columns.iter().all(|column| column.len() == digests.len()), "one element of each column for each digest");
     let columns: Vec<_> = columns.iter().map(|column| fr::elements(column)).collect();

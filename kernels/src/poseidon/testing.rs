@@ -79,7 +79,8 @@ fn columns(arity: Arity, rows: &[u8]) -> Vec<Vec<u8>> {
 
 /// Preimages of zeros and of p - 1, then elements of which every fifth is an edge of the field or of a limb.
 fn elements() -> impl Iterator<Item = Fr> {
-    let edge = [Fr::ZERO, -Fr::ONE, Fr::ONE, Fr::from(2).invert().unwrap(), -Fr::from(1 << 52), power_2(208), power_2(254)];
+    let edge =
+        [Fr::ZERO, -Fr::ONE, Fr::ONE, Fr::from(2).invert().unwrap(), -Fr::from(1 << 52), power_2(208), power_2(254)];
     let constant = [Fr::ZERO, -Fr::ONE].into_iter().flat_map(|element| [element; 11]);
     let mut seed = Fr::from(7);
     constant.chain((0..).map(move |i| {

@@ -4,7 +4,6 @@ mod commit;
 mod parents;
 mod porep;
 mod precommit;
-mod store;
 
 pub use parents::{cache_file, generate as generate_parents};
 

@@ -47,8 +47,11 @@ pub enum Task {
         /// For p4: how to prove.
         proving: Option<Proving>,
     },
-    /// Generate the reference's parent cache into a scratch directory (FIL_PROOFS_PARENT_CACHE).
-    Parents,
+    /// Generate the parent cache into a scratch directory.
+    Parents {
+        /// The directory.
+        into: PathBuf,
+    },
     /// Generate development parameters into a directory.
     Params {
         /// The directory of parameters.

@@ -82,13 +82,13 @@ impl Shared {
     }
 
     /// Reports progress of work that counts for itself, at most twice a second.
-    pub fn report_progress(&self, span: &str, done: u64, total: u64) {
+    pub fn report_progress(&self, span: &str, done: u64, total: u64, unit: &str) {
         static START: OnceLock<Instant> = OnceLock::new();
         let now = START.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1;
         let last = self.progress_at.load(Ordering::Relaxed);
         if last == 0 || now - last >= REPORT.as_millis() as u64 {
             self.progress_at.store(now, Ordering::Relaxed);
-            tell(Progress { span: span.to_string(), done, total, unit: "step".into() });
+            tell(Progress { span: span.to_string(), done, total, unit: unit.into() });
         }
         if self.stop.load(Ordering::SeqCst) {
             self.finish(Report::Interrupted);

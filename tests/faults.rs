@@ -207,20 +207,89 @@ fn a_flipped_label_is_caught_by_the_known_commitment() {
 #[test]
 fn a_damaged_parent_cache_is_made_again() {
     let home = Home::new();
-    let run = |dir: &str| {
-        home.record(&["run", "--engine", "reference", "--sector-size", "2KiB", "--phases", "p1", "--run-dir", dir])
-    };
-    let right = run("one");
     let parents = home.path("home/parents");
-    let cache = fs::read_dir(&parents)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .find(|p| p.extension().is_some_and(|e| e == "cache"));
-    let cache: PathBuf = cache.unwrap();
+    let right = p1_with_parents(&home, "right", "generated");
+    let cache = only_cache(&parents);
+    let content = fs::read(&cache).unwrap();
+    p1_with_parents(&home, "unchanged", "");
+
     corrupt(&cache, 777);
-    let again = run("two");
-    assert_eq!(phase(&again, "p1")["output"], phase(&right, "p1")["output"]);
-    assert!(fs::read_dir(&parents).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with("scratch")));
+    assert_eq!(p1_with_parents(&home, "corrupt", "does not match its digest"), right);
+    assert!(fs::read(&cache).unwrap() == content);
+
+    fs::write(&cache, &content[..content.len() - 1]).unwrap();
+    assert_eq!(p1_with_parents(&home, "short", "bytes instead of"), right);
+    assert!(fs::read(&cache).unwrap() == content);
+
+    // What the reference leaves when it is killed while it generates.
+    fs::remove_file(cache.with_extension("cache.blake3")).unwrap();
+    fs::write(&cache, vec![0; content.len()]).unwrap();
+    assert_eq!(p1_with_parents(&home, "zeros", "has other parents"), right);
+    assert!(fs::read(&cache).unwrap() == content);
+}
+
+/// Files in the reference's place are others': used when they are right, never touched.
+#[test]
+fn a_parent_cache_of_the_reference_is_used_only_if_it_is_right() {
+    let own = Home::new();
+    let right = p1_with_parents(&own, "right", "generated");
+    let made = only_cache(&own.path("home/parents"));
+    let content = fs::read(&made).unwrap();
+    for variable in ["FIL_PROOFS_PARENT_CACHE", "FIL_PROOFS_CACHE_DIR"] {
+        let place = tempfile::tempdir().unwrap();
+        let (value, dir) = match variable {
+            "FIL_PROOFS_PARENT_CACHE" => (place.path().to_path_buf(), place.path().to_path_buf()),
+            _ => (place.path().join(""), place.path().join("filecoin-parents")),
+        };
+        fs::create_dir_all(&dir).unwrap();
+        let theirs = dir.join(made.file_name().unwrap());
+        let home = Home::with(variable, &value);
+
+        fs::write(&theirs, &content).unwrap();
+        assert_eq!(p1_with_parents(&home, "theirs", ""), right);
+        assert!(!home.path("home/parents").exists(), "{variable}");
+
+        corrupt(&theirs, 777);
+        let corrupted = fs::read(&theirs).unwrap();
+        assert_eq!(p1_with_parents(&home, "own", "from node 13 on"), right);
+        assert!(fs::read(only_cache(&home.path("home/parents"))).unwrap() == content, "{variable}");
+        assert!(fs::read(&theirs).unwrap() == corrupted && fs::read_dir(&dir).unwrap().count() == 1, "{variable}");
+    }
+}
+
+/// Runs p1 of the one sector these tests use; stderr must say `about` of the parents, or nothing of them. Returns the output.
+#[track_caller]
+fn p1_with_parents(home: &Home, dir: &str, about: &str) -> serde_json::Value {
+    let json = home.path("record.json");
+    let words = [
+        "run",
+        "--engine",
+        "reference",
+        "--sector-size",
+        "2KiB",
+        "--phases",
+        "p1",
+        "--seed",
+        "07",
+        "--run-dir",
+        dir,
+        "--json",
+    ];
+    let ended = home.run(&[&words[..], &[json.to_str().unwrap()]].concat());
+    let said = ended.stderr.clone();
+    ended.success();
+    assert_eq!(said.contains("parent cache"), !about.is_empty(), "{said}");
+    assert!(said.contains(about), "{said}");
+    phase(&read_json(&json), "p1")["output"].clone()
+}
+
+/// The only cache file in a directory: the reference, which makes one where it finds none of the name it looks for, found ours.
+#[track_caller]
+fn only_cache(dir: &Path) -> PathBuf {
+    let files: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let caches: Vec<&PathBuf> = files.iter().filter(|file| file.extension().is_some_and(|e| e == "cache")).collect();
+    assert!(caches.len() == 1 && files.len() == 2, "a cache and its digest: {files:?}");
+    caches[0].clone()
 }
 
 #[test]

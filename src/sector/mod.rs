@@ -1,4 +1,4 @@
-//! What a sector is: its size and shape, the ids and data that one seed gives it, and the run directory that holds it.
+//! What a sector is: its size and shape, the ids and data that one seed gives it, its graph's parents, and the run directory that holds it.
 
 mod benchy;
 pub mod data;

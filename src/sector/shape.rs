@@ -11,9 +11,6 @@ use crate::error::Stop;
 /// Bytes of a node: one label, one tree element, one word of data.
 pub const NODE_BYTES: u64 = 32;
 
-/// Parents of a node: 6 from DRSample and 8 from the expander.
-pub const PARENTS: u64 = 14;
-
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;

@@ -53,8 +53,11 @@ pub enum Task {
         /// Directory of the parent cache, for a native p1 that reads it.
         parents: Option<PathBuf>,
     },
-    /// Generate the reference's parent cache into a scratch directory (FIL_PROOFS_PARENT_CACHE).
-    Parents,
+    /// Generate the parent cache into a scratch directory.
+    Parents {
+        /// The directory.
+        into: PathBuf,
+    },
     /// Generate development parameters into a directory.
     Params {
         /// The directory of parameters.

@@ -5,6 +5,7 @@
 
 use std::io::{self, BufRead, Write};
 use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -14,6 +15,7 @@ use crate::error::{Stop, exit_code};
 use crate::host::{Meter, cores, memory, sys};
 use crate::measure::limit;
 use crate::phase::{self, Phase, PhaseContext};
+use crate::sector::parents::ParentCache;
 use crate::trial::job::{Measured, Outcome, Report, Task, Trial};
 use crate::trial::monitor::{self, Shared};
 use crate::trial::record::{Finding, Limit, Severity};
@@ -103,14 +105,15 @@ fn work(trial: &Trial, shared: &Shared) -> anyhow::Result<Report> {
             let outcome = phase::run(*phase, *engine, &context)?;
             measured(trial, shared, outcome, bounds).map(|measured| Report::Done(Box::new(measured)))
         }
-        Task::Parents => prepare_parents(trial),
+        Task::Parents { into } => prepare_parents(trial, shared, into),
         Task::Params { into, replace, deterministic } => prepare_params(trial, shared, into, *replace, *deterministic),
     }
 }
 
-#[cfg(feature = "reference")]
-fn prepare_parents(trial: &Trial) -> anyhow::Result<Report> {
-    phase::reference::generate_parents(&trial.shape, &trial.identity)?;
+fn prepare_parents(trial: &Trial, shared: &Shared, into: &Path) -> anyhow::Result<Report> {
+    let cache = ParentCache::new(into, trial.shape.sector_size, &trial.identity.porep_id);
+    let nodes = trial.shape.sector_size.nodes();
+    cache.generate(&mut |done| shared.report_progress("parents", done, nodes, "node"))?;
     Ok(Report::Prepared)
 }
 
@@ -118,7 +121,7 @@ fn prepare_parents(trial: &Trial) -> anyhow::Result<Report> {
 fn prepare_params(
     trial: &Trial,
     shared: &Shared,
-    into: &std::path::Path,
+    into: &Path,
     replace: bool,
     deterministic: Option<[u8; 32]>,
 ) -> anyhow::Result<Report> {
@@ -131,12 +134,7 @@ fn prepare_params(
 }
 
 #[cfg(not(feature = "reference"))]
-fn prepare_parents(_: &Trial) -> anyhow::Result<Report> {
-    Err(phase::unavailable(phase::Engine::Reference, Phase::P1))
-}
-
-#[cfg(not(feature = "reference"))]
-fn prepare_params(_: &Trial, _: &Shared, _: &std::path::Path, _: bool, _: Option<[u8; 32]>) -> anyhow::Result<Report> {
+fn prepare_params(_: &Trial, _: &Shared, _: &Path, _: bool, _: Option<[u8; 32]>) -> anyhow::Result<Report> {
     Err(phase::unavailable(phase::Engine::Reference, Phase::P4))
 }
 
@@ -150,7 +148,7 @@ fn rows_to_discard(trial: &Trial) -> u32 {
 fn sectors(trial: &Trial) -> u32 {
     match trial.task {
         Task::Phase { sectors, .. } => sectors.max(1),
-        Task::Parents | Task::Params { .. } => 1,
+        Task::Parents { .. } | Task::Params { .. } => 1,
     }
 }
 

@@ -396,7 +396,7 @@ fn memory_finding(record: &PhaseRecord) -> Option<Finding> {
 /// The linked prover parses mapped parameters on one pool while the other works.
 fn runnable_finding(record: &PhaseRecord) -> Option<Finding> {
     let text = format!(
-        "{} of {} had up to {} runnable threads where {} were asked for: its pools overlap, on the same cores",
+        "{} of {} had up to {} runnable threads where {} were asked for: its pools or helpers overlap, on the same cores",
         record.phase, record.engine, record.runnable_peak, record.threads
     );
     (record.runnable_peak > record.threads).then(|| Finding::new("pools-overlap", Severity::Info, text))

@@ -169,6 +169,7 @@ impl Layer {
                 Kind::ShaNiX4 => x86_sha::label_streams::<4>(sectors, window.of_streams()),
                 Kind::Avx2X8 => avx2::label_nodes(sectors, window.of_lanes()),
                 Kind::Avx512X16 => avx512::label_nodes(sectors, window.of_lanes()),
+                Kind::Avx512X32 => avx512::label_nodes_x32(sectors, window.of_lanes()),
             }
         }
     }

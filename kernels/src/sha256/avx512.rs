@@ -3,8 +3,8 @@
 use core::arch::x86_64::{
     __m512i, _mm256_storeu_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi512_si256, _mm512_loadu_si512,
     _mm512_ror_epi32, _mm512_set1_epi32, _mm512_set4_epi32, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
-    _mm512_srli_epi32, _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32,
+    _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::Schedule;
@@ -22,6 +22,20 @@ pub fn rounds_streams(states: &mut [[u32; 8]], schedules: &[Schedule], n: u64) {
 pub fn hash_node_pairs(children: &[[u8; 64]], out: &mut [[u8; 32]]) {
     // SAFETY: this function's features are those of the type.
     unsafe { lanes::hash_node_pairs::<Words>(children, out) }
+}
+
+/// See [`super::rounds_streams`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub fn rounds_streams_x32(states: &mut [[u32; 8]], schedules: &[Schedule], n: u64) {
+    // SAFETY: this function's features are those of the type.
+    unsafe { lanes::rounds_streams::<lanes::Two<Words>>(states, schedules, n) }
+}
+
+/// See [`super::hash_node_pairs`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub fn hash_node_pairs_x32(children: &[[u8; 64]], out: &mut [[u8; 32]]) {
+    // SAFETY: this function's features are those of the type.
+    unsafe { lanes::hash_node_pairs::<lanes::Two<Words>>(children, out) }
 }
 
 /// A word of each of 16 streams.
@@ -79,6 +93,12 @@ impl Lanes for Words {
     fn add(self, other: Self) -> Self {
         // SAFETY: `self` exists.
         unsafe { Words(_mm512_add_epi32(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: `self` exists.
+        unsafe { Words(_mm512_sub_epi32(self.0, other.0)) }
     }
 
     #[inline(always)]

@@ -57,6 +57,11 @@ impl Lanes for u32 {
     }
 
     #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.wrapping_sub(other)
+    }
+
+    #[inline(always)]
     fn and(self, other: Self) -> Self {
         self & other
     }

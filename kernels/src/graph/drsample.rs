@@ -184,10 +184,7 @@ unsafe fn other<L: Lanes>(
         let exponent = L::shift_left(L::add(bucket, L::words(1023)), 20);
         let power = L::interleave(L::words(0), exponent);
         let (low, high) = (integers::<L>(draws[2]), integers::<L>(draws[3]));
-        let parents = [
-            metanodes[0].parent(power[0], low[0], high[0]),
-            metanodes[1].parent(power[1], low[1], high[1]),
-        ];
+        let parents = [metanodes[0].parent(power[0], low[0], high[0]), metanodes[1].parent(power[1], low[1], high[1])];
         L::less_one_where_equal(L::low_words(parents), node)
     }
 }
@@ -261,8 +258,7 @@ impl<L: Lanes> Metanode<L> {
         // SAFETY: by this function's contract.
         unsafe {
             let smallest = L::where_equal(power, self.last, self.half, power);
-            let distances =
-                L::where_equal(power, self.last, self.distances, L::plus(power, L::doubles(1.0)));
+            let distances = L::where_equal(power, self.last, self.distances, L::plus(power, L::doubles(1.0)));
             let distance = L::plus(smallest, remainder::<L>(high, low, distances));
             let parent = L::minus(self.metanode, L::max(distance, L::doubles(2.0)));
             // x / 5 rounded down is (x - 2) / 5 rounded to the nearest integer, and never half way between two. In 3 x 2^51 and what
@@ -318,11 +314,7 @@ unsafe fn draws<L: Lanes>(seed: &Seed, node: L::Words) -> [[L::Words; 4]; 5] {
 /// # Safety
 /// The instruction set is enabled.
 #[inline(always)]
-unsafe fn block<L: Lanes, const NUMBER: usize>(
-    seed: &Seed,
-    node: L::Words,
-    last: [L::Words; 4],
-) -> [[L::Words; 4]; 4] {
+unsafe fn block<L: Lanes, const NUMBER: usize>(seed: &Seed, node: L::Words, last: [L::Words; 4]) -> [[L::Words; 4]; 4] {
     // SAFETY: by this function's contract.
     unsafe {
         let columns = [
@@ -364,20 +356,11 @@ unsafe fn broadcast<L: Lanes>([a, b, c, d]: [u32; 4]) -> [L::Words; 4] {
 /// The instruction set is enabled.
 #[inline(always)]
 unsafe fn diagonal_round<L: Lanes>([a, b, c, d]: [[L::Words; 4]; 4]) -> [[L::Words; 4]; 4] {
-    let diagonals = [
-        [a[0], b[1], c[2], d[3]],
-        [b[0], c[1], d[2], a[3]],
-        [c[0], d[1], a[2], b[3]],
-        [d[0], a[1], b[2], c[3]],
-    ];
+    let diagonals =
+        [[a[0], b[1], c[2], d[3]], [b[0], c[1], d[2], a[3]], [c[0], d[1], a[2], b[3]], [d[0], a[1], b[2], c[3]]];
     // SAFETY: by this function's contract.
     let [a, b, c, d] = unsafe { quarter_rounds::<L, _>(diagonals) };
-    [
-        [a[0], d[1], c[2], b[3]],
-        [b[0], a[1], d[2], c[3]],
-        [c[0], b[1], a[2], d[3]],
-        [d[0], c[1], b[2], a[3]],
-    ]
+    [[a[0], d[1], c[2], b[3]], [b[0], a[1], d[2], c[3]], [c[0], b[1], a[2], d[3]], [d[0], c[1], b[2], a[3]]]
 }
 
 /// Quarter rounds side by side, step by step, so that each step of one hides the latency of another's.
@@ -401,7 +384,12 @@ unsafe fn quarter_rounds<L: Lanes, const N: usize>(mut x: [[L::Words; 4]; N]) ->
 /// # Safety
 /// The instruction set is enabled.
 #[inline(always)]
-unsafe fn half_steps<L: Lanes, const N: usize, const BITS: u32>(x: &mut [[L::Words; 4]; N], a: usize, b: usize, d: usize) {
+unsafe fn half_steps<L: Lanes, const N: usize, const BITS: u32>(
+    x: &mut [[L::Words; 4]; N],
+    a: usize,
+    b: usize,
+    d: usize,
+) {
     for x in x {
         // SAFETY: by this function's contract.
         unsafe {

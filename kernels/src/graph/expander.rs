@@ -5,6 +5,8 @@
 //! parent. An encoding is three rounds (l, r) -> (r, l ^ F(r)) on halves of h bits. F hashes r and the round's key with BLAKE2b, but r
 //! has only 2^h values: three tables replace it, 96 KiB at 2^24 nodes.
 
+use core::sync::atomic::{Ordering, compiler_fence};
+
 use blake2b_simd::Params;
 use blake2b_simd::many::{HashManyJob, hash_many};
 
@@ -60,7 +62,12 @@ impl Expander {
     /// # Safety
     /// The instruction set is enabled.
     #[inline(always)]
-    pub unsafe fn parents<L: Lanes, const VECTORS: usize>(&self, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
+    pub unsafe fn parents<L: Lanes, const VECTORS: usize>(
+        &self,
+        walk: &mut Walk,
+        first: u32,
+        rows: &mut [[u32; PARENTS]],
+    ) {
         // SAFETY: by this function's contract.
         unsafe {
             match &self.tables {
@@ -97,6 +104,7 @@ fn table<T: Copy>(key: u64, half_bits: u32, entry: impl Fn(u64) -> T) -> Box<[T]
 /// Edges still outside the graph: where they are, and the words of the chunk's rows that their parents belong to.
 ///
 /// The halves are below 2^h in every place, used or not: they start as zeros, and only results of rounds are written.
+#[repr(align(64))]
 pub struct Walk {
     left: [u32; Self::ROOM],
     right: [u32; Self::ROOM],
@@ -245,7 +253,8 @@ impl<'a, L: Lanes, T: Entry, const VECTORS: usize> Walker<'a, L, T, VECTORS> {
             let (at, valid) = parts::<VECTORS>(i, edges);
             // SAFETY: by this function's contract; as many vectors as are encoded at a time are in the walk.
             unsafe {
-                let (mut left, mut right, mut word) = ([self.nodes; VECTORS], [self.nodes; VECTORS], [self.nodes; VECTORS]);
+                let (mut left, mut right, mut word) =
+                    ([self.nodes; VECTORS], [self.nodes; VECTORS], [self.nodes; VECTORS]);
                 for vector in 0..VECTORS {
                     left[vector] = L::load(walk.left.as_ptr().add(at[vector]));
                     right[vector] = L::load(walk.right.as_ptr().add(at[vector]));
@@ -278,13 +287,16 @@ impl<'a, L: Lanes, T: Entry, const VECTORS: usize> Walker<'a, L, T, VECTORS> {
     ) -> ([L::Words; VECTORS], [L::Words; VECTORS]) {
         // SAFETY: by this function's contract; a table has more than 2^h entries, of which none is 2^h or more.
         unsafe {
+            compiler_fence(Ordering::SeqCst);
             for i in 0..VECTORS {
                 right[i] = L::xor(right[i], T::lookup::<L>(&self.rounds[1], lanes[i], left[i]));
             }
+            compiler_fence(Ordering::SeqCst);
             for i in 0..VECTORS {
                 left[i] = L::xor(left[i], T::lookup::<L>(&self.rounds[2], lanes[i], right[i]));
             }
         }
+        compiler_fence(Ordering::SeqCst);
         (right, left)
     }
 

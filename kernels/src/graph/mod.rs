@@ -139,7 +139,11 @@ impl Graph {
         let mut walk = Walk::new();
         let mut first = first_node as u32;
         for rows in out.chunks_mut(CHUNK) {
-            if which == 0 { self.base_parents(backend, first, rows); } else { self.expander_parents(backend, &mut walk, first, rows); }
+            if which == 0 {
+                self.base_parents(backend, first, rows);
+            } else {
+                self.expander_parents(backend, &mut walk, first, rows);
+            }
             first += rows.len() as u32;
         }
     }

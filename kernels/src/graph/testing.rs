@@ -141,5 +141,8 @@ fn large_graphs(backend: Backend) {
 /// Nodes just before every power of two, and before every node whose fivefold passes one.
 fn thresholds(nodes: u64) -> impl Iterator<Item = u64> {
     let powers = (1..=nodes.ilog2()).map(|k| 1_u64 << k);
-    powers.flat_map(|power| [power, power * 4 / 5, power * 8 / 5]).map(|at| at.saturating_sub(3)).filter(move |&at| at < nodes)
+    powers
+        .flat_map(|power| [power, power * 4 / 5, power * 8 / 5])
+        .map(|at| at.saturating_sub(3))
+        .filter(move |&at| at < nodes)
 }

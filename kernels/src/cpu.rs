@@ -9,6 +9,7 @@ pub struct Features {
     sha_ni: bool,
     avx2: bool,
     avx512: bool,
+    avx512_ifma: bool,
 }
 
 impl Features {
@@ -23,12 +24,13 @@ impl Features {
                 && is_x86_feature_detected!("avx512bw")
                 && is_x86_feature_detected!("avx512dq")
                 && is_x86_feature_detected!("avx512vl"),
+            avx512_ifma: is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma"),
         }
     }
 
     /// No feature beyond the x86-64 baseline.
     pub fn baseline() -> Features {
-        Features { sha_ni: false, avx2: false, avx512: false }
+        Features { sha_ni: false, avx2: false, avx512: false, avx512_ifma: false }
     }
 
     /// The SHA extensions, with the byte shuffles (SSSE3) and blends (SSE4.1) that code around them uses.
@@ -45,5 +47,10 @@ impl Features {
     /// server CPUs that have the first have the other three.
     pub fn avx512(self) -> bool {
         self.avx512
+    }
+
+    /// Multiply-adds of 52-bit numbers in vectors of 512 bits (AVX-512F and IFMA).
+    pub fn avx512_ifma(self) -> bool {
+        self.avx512_ifma
     }
 }

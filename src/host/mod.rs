@@ -1,5 +1,7 @@
 //! This machine: what it is, what it allows, and what a phase may use of it.
 
+#[allow(unsafe_code, reason = "memory on pages of a chosen size is mapped there")]
+pub mod arena;
 mod build_info;
 mod cgroup;
 pub mod cores;

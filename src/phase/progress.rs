@@ -5,7 +5,7 @@ use std::fs;
 use crate::measure::probe::Probe;
 use crate::measure::timeline::Timeline;
 use crate::params::estimate::Estimate;
-use crate::phase::Phase;
+use crate::phase::{Engine, Phase};
 use crate::sector::Shape;
 use crate::sector::parents::ROW_BYTES;
 use crate::sector::shape::NODE_BYTES;
@@ -35,7 +35,7 @@ impl Watcher {
     /// How far the work is; `None` before it starts and where it reports for itself. Within a span that shows nothing it stands still.
     pub fn look(&mut self, probe: &Probe) -> Option<Progress> {
         match &self.trial.task {
-            Task::Params { .. } | Task::Parents { .. } => None,
+            Task::Params { .. } | Task::Parents { .. } | Task::Phase { engine: Engine::Native, .. } => None,
             Task::Phase { phase, proving, .. } => {
                 let span = probe.timeline.current()?;
                 let read = read_bytes()?;

@@ -10,5 +10,5 @@ pub mod rundir;
 pub mod shape;
 
 pub use identity::{Identity, Seed};
-pub use rundir::RunDir;
+pub use rundir::{RunDir, SetKey};
 pub use shape::{SectorSize, Shape};

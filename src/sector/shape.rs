@@ -62,6 +62,14 @@ impl SectorSize {
         }
     }
 
+    /// How the base trees are joined: base trees under a node, then nodes under the root; 1 where there is no such level.
+    pub fn tree_arities(self) -> [u64; 2] {
+        match self.base_trees() {
+            16 => [8, 2],
+            trees => [trees, 1],
+        }
+    }
+
     fn network_layers(self) -> u32 {
         if self.is_production() { 11 } else { 2 }
     }

@@ -14,6 +14,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::host::sys;
 use crate::measure::probe::Probe;
+use crate::phase::Engine;
 use crate::phase::events::{self, Mark};
 use crate::phase::progress::Watcher;
 use crate::trial::job::{Message, Report, Task, Trial};
@@ -102,7 +103,7 @@ fn tell(progress: Progress) {
 
 /// Installs the log sink and the panic hook, and starts the monitor.
 pub fn install(shared: &Arc<Shared>, trial: &Trial) -> anyhow::Result<()> {
-    if let Task::Phase { phase, .. } = &trial.task {
+    if let Task::Phase { phase, engine: Engine::Reference, .. } = &trial.task {
         let multicore = trial.settings.get("FIL_PROOFS_USE_MULTICORE_SDR").is_some_and(|value| value == "true");
         let marks = events::marks(*phase, &trial.shape, multicore);
         let unseen = marks.into_iter().map(|mark| (mark, AtomicBool::new(false))).collect();

@@ -3,7 +3,6 @@
 mod commit;
 mod porep;
 mod precommit;
-mod store;
 
 use filecoin_proofs::with_shape;
 

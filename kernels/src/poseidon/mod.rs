@@ -1,0 +1,232 @@
+//! Poseidon over the scalar field of BLS12-381, as PoRep trees use it: neptune's standard strength, the Merkle tree's domain
+//! tag, one digest per preimage of `arity` elements. Elements are 32 little-endian bytes below p.
+//!
+//! Only dispatch lives here.
+
+mod plan;
+mod portable;
+#[cfg(test)]
+mod testing;
+mod x86_ifma;
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use crate::cpu::Features;
+use crate::fr;
+
+/// Elements of a preimage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arity {
+    /// A column of 2 layers; the root of two sub-trees; comm_r.
+    Two,
+    /// Four sub-trees.
+    Four,
+    /// A node of tree_c and tree_r.
+    Eight,
+    /// A column of 11 layers.
+    Eleven,
+}
+
+impl Arity {
+    /// Every arity of the PoRep trees.
+    pub const ALL: [Arity; 4] = [Arity::Two, Arity::Four, Arity::Eight, Arity::Eleven];
+
+    /// The arity for that many elements, if a PoRep tree uses it.
+    pub fn new(elements: usize) -> Option<Arity> {
+        Arity::ALL.into_iter().find(|arity| arity.elements() == elements)
+    }
+
+    /// Elements of a preimage.
+    pub fn elements(self) -> usize {
+        match self {
+            Arity::Two => 2,
+            Arity::Four => 4,
+            Arity::Eight => 8,
+            Arity::Eleven => 11,
+        }
+    }
+}
+
+/// An implementation that this CPU can run: the proof is that it exists.
+///
+/// Opaque because of that: a public variant would let safe code name an instruction the CPU lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backend(Kind);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Portable,
+    Ifma,
+}
+
+impl Kind {
+    /// Every implementation, the fastest first.
+    const ALL: [Kind; 2] = [Kind::Ifma, Kind::Portable];
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Portable => "portable",
+            Kind::Ifma => "ifma-x8",
+        }
+    }
+
+    fn runs_on(self, features: &Features) -> bool {
+        match self {
+            Kind::Portable => true,
+            Kind::Ifma => features.avx512_ifma(),
+        }
+    }
+}
+
+impl Backend {
+    /// The names of all backends, whether this CPU runs them or not, the fastest first.
+    pub fn all() -> impl Iterator<Item = &'static str> {
+        Kind::ALL.into_iter().map(Kind::name)
+    }
+
+    /// The backend of that name, if there is one and the CPU runs it.
+    pub fn new(name: &str, features: &Features) -> Option<Backend> {
+        Backend::supported(features).find(|backend| backend.name() == name)
+    }
+
+    /// The backends that the CPU runs, the fastest first; the portable one is always among them.
+    pub fn supported(features: &Features) -> impl Iterator<Item = Backend> {
+        Kind::ALL.into_iter().filter(|kind| kind.runs_on(features)).map(Backend)
+    }
+
+    /// The name used on the command line and in records.
+    pub fn name(self) -> &'static str {
+        self.0.name()
+    }
+}
+
+/// An element of a preimage is not below p; the reference fails on it too (`Fr::from_repr`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotInField {
+    /// Which preimage, from 0.
+    pub preimage: usize,
+    /// Which of its elements, from 0.
+    pub element: usize,
+}
+
+/// Hashes preimages that lie one after the other, as the nodes of a tree's level do: `digests[i]` of the `arity` elements
+/// number `i * arity` on.
+///
+/// On an error the digests are unspecified.
+///
+/// # Panics
+/// If the lengths do not fit each other.
+pub fn hash_rows(backend: Backend, arity: Arity, rows: &[u8], digests: &mut [u8]) -> Result<(), NotInField> {
+    let (elements, rows, digests) = (arity.elements(), fr::elements(rows), fr::elements_mut(digests));
+    assert_eq!(rows.len(), digests.len() * elements, "one digest for each preimage of {elements}");
+    let columns: Vec<_> = (0..elements).map(|element| rows.get(element..).unwrap_or_default()).collect();
+    hash(backend, arity, &Preimages { columns: &columns, stride: elements }, digests)
+}
+
+/// Hashes preimages that lie across slices, as the nodes of the layers do: `digests[i]` of `columns[0][i]`, `columns[1][i]`
+/// and so on.
+///
+/// On an error the digests are unspecified.
+///
+/// # Panics
+/// If there are not `arity` columns of one element for each digest.
+pub fn hash_columns(backend: Backend, arity: Arity, columns: &[&[u8]], digests: &mut [u8]) -> Result<(), NotInField> {
+    assert_eq!(columns.len(), arity.elements(), "one column for each element of a preimage");
+    assert!(columns.iter().all(|column| column.len() == digests.len()), "one element of each column for each digest");
+    let columns: Vec<_> = columns.iter().map(|column| fr::elements(column)).collect();
+    hash(backend, arity, &Preimages { columns: &columns, stride: 1 }, fr::elements_mut(digests))
+}
+
+/// Element `j` of preimage `i` is `columns[j][i * stride]`, for every `i` that has a digest.
+struct Preimages<'a> {
+    columns: &'a [&'a [[u8; fr::BYTES]]],
+    stride: usize,
+}
+
+impl Preimages<'_> {
+    /// The words of an element.
+    #[inline(always)]
+    fn words(&self, preimage: usize, element: usize) -> [u64; 4] {
+        fr::words(&self.columns[element][preimage * self.stride])
+    }
+
+    /// The first element that is not below p among preimages of which one has such an element.
+    #[cold]
+    fn find_foreign(&self, preimages: Range<usize>) -> NotInField {
+        let elements = 0..self.columns.len();
+        preimages
+            .flat_map(|preimage| elements.clone().map(move |element| NotInField { preimage, element }))
+            .find(|at| !fr::is_canonical(&self.words(at.preimage, at.element)))
+            .expect("called for preimages of which one has an element above p")
+    }
+}
+
+/// A kernel's constants, one per arity, computed when first used: neptune takes some milliseconds to derive its own.
+type ByArity<C> = LazyLock<[C; Arity::ALL.len()]>;
+
+fn hash(
+    backend: Backend,
+    arity: Arity,
+    preimages: &Preimages,
+    digests: &mut [[u8; fr::BYTES]],
+) -> Result<(), NotInField> {
+    static PORTABLE: ByArity<portable::Constants> = ByArity::new(|| Arity::ALL.map(portable::Constants::new));
+    static IFMA: ByArity<x86_ifma::Constants> = ByArity::new(|| Arity::ALL.map(x86_ifma::Constants::new));
+    match backend.0 {
+        Kind::Portable => {
+            let constants = &PORTABLE[arity as usize];
+            match arity {
+                Arity::Two => portable::hash::<3>(constants, preimages, digests),
+                Arity::Four => portable::hash::<5>(constants, preimages, digests),
+                Arity::Eight => portable::hash::<9>(constants, preimages, digests),
+                Arity::Eleven => portable::hash::<12>(constants, preimages, digests),
+            }
+        }
+        Kind::Ifma => {
+            let constants = &IFMA[arity as usize];
+            // SAFETY: `Backend` exists only for a CPU with these features (`Kind::runs_on`).
+            unsafe {
+                match arity {
+                    Arity::Two => x86_ifma::hash::<3>(constants, preimages, digests),
+                    Arity::Four => x86_ifma::hash::<5>(constants, preimages, digests),
+                    Arity::Eight => x86_ifma::hash::<9>(constants, preimages, digests),
+                    Arity::Eleven => x86_ifma::hash::<12>(constants, preimages, digests),
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cpu_without_extensions_gets_the_portable_backend_only() {
+        let plain = Features::baseline();
+        assert_eq!(Backend::supported(&plain).map(Backend::name).collect::<Vec<_>>(), ["portable"]);
+        assert_eq!(Backend::new("ifma-x8", &plain), None);
+    }
+
+    #[test]
+    fn every_supported_backend_is_found_by_its_name() {
+        let features = Features::detect();
+        for backend in Backend::supported(&features) {
+            assert_eq!(Backend::new(backend.name(), &features), Some(backend));
+            assert!(Backend::all().any(|name| name == backend.name()));
+        }
+        assert_eq!(Backend::new("", &features), None);
+    }
+
+    #[test]
+    fn every_backend_is_right_or_absent_by_name() {
+        let features = Features::detect();
+        for name in Backend::all() {
+            match Backend::new(name, &features) {
+                Some(backend) => testing::check(backend),
+                None => crate::absent::absent(&format!("poseidon {name}"), "the CPU lacks the instructions"),
+            }
+        }
+    }
+}

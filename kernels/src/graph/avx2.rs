@@ -6,8 +6,9 @@ use core::arch::x86_64::*;
 
 use super::PARENTS;
 use super::drsample::{self, Buckets, Seed};
-use super::expander::{Expander, Walk};
+use super::expander::Expander;
 use super::lanes::Lanes;
+use super::walk::{self, Outside};
 
 /// See [`drsample::base_parents`].
 #[target_feature(enable = "avx2,fma")]
@@ -16,11 +17,11 @@ pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32
     unsafe { drsample::base_parents::<Avx2>(seed, buckets, first, rows) }
 }
 
-/// See [`Expander::parents`].
+/// See [`walk::expander_parents`].
 #[target_feature(enable = "avx2,fma")]
-pub fn expander_parents(expander: &Expander, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
+pub fn expander_parents(expander: &Expander, outside: &mut Outside, first: u32, rows: &mut [[u32; PARENTS]]) {
     // SAFETY: this function's features are those of the lanes.
-    unsafe { expander.parents::<Avx2, 8>(walk, first, rows) }
+    unsafe { walk::expander_parents::<Avx2, 8>(expander, outside, first, rows) }
 }
 
 /// Eight words, two times four doubles. The first half has nodes 0, 1, 4 and 5.
@@ -92,6 +93,12 @@ impl Lanes for Avx2 {
     unsafe fn shift_right(a: __m256i, bits: u32) -> __m256i {
         // SAFETY: as above.
         unsafe { _mm256_srl_epi32(a, _mm_cvtsi32_si128(bits as i32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_right_each(a: __m256i, bits: __m256i) -> __m256i {
+        // SAFETY: as above.
+        unsafe { _mm256_srlv_epi32(a, bits) }
     }
 
     #[inline(always)]
@@ -230,33 +237,20 @@ impl Lanes for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load_half_words(from: *const u16) -> __m256i {
+    unsafe fn gather_bytes(from: *const u8, _: u32, index: __m256i) -> __m256i {
         // SAFETY: as above.
-        unsafe { _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast())) }
+        unsafe { _mm256_i32gather_epi32::<1>(from.cast(), index) }
     }
 
     #[inline(always)]
-    unsafe fn gather(from: *const u32, _: u32, index: __m256i) -> __m256i {
-        // SAFETY: as above.
-        unsafe { _mm256_i32gather_epi32::<4>(from.cast(), index) }
-    }
-
-    #[inline(always)]
-    unsafe fn gather_half_words(from: *const u16, _: u32, index: __m256i) -> __m256i {
-        // SAFETY: as above.
-        unsafe { _mm256_i32gather_epi32::<2>(from.cast(), index) }
-    }
-
-    #[inline(always)]
-    unsafe fn scatter(to: *mut u32, lanes: u32, index: __m256i, words: __m256i) {
-        let (mut indices, mut values) = ([0; 8], [0; 8]);
-        // SAFETY: as above; the arrays are one vector long.
+    unsafe fn scatter(to: *mut u32, lanes: u32, index: *const u32, words: __m256i) {
+        let mut values = [0; 8];
+        // SAFETY: as above; the array is one vector long.
         unsafe {
-            Avx2::store(indices.as_mut_ptr(), index);
             Avx2::store(values.as_mut_ptr(), words);
-            for (lane, (index, value)) in indices.into_iter().zip(values).enumerate() {
+            for (lane, value) in values.into_iter().enumerate() {
                 if lanes >> lane & 1 == 1 {
-                    *to.add(index as usize) = value;
+                    *to.add(*index.add(lane) as usize) = value;
                 }
             }
         }

@@ -6,8 +6,9 @@ use core::arch::x86_64::*;
 
 use super::PARENTS;
 use super::drsample::{self, Buckets, Seed};
-use super::expander::{Expander, Walk};
+use super::expander::Expander;
 use super::lanes::Lanes;
+use super::walk::{self, Outside};
 
 /// See [`drsample::base_parents`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
@@ -16,11 +17,11 @@ pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32
     unsafe { drsample::base_parents::<Avx512>(seed, buckets, first, rows) }
 }
 
-/// See [`Expander::parents`].
+/// See [`walk::expander_parents`].
 #[target_feature(enable = "avx512f,avx512bw,avx512dq")]
-pub fn expander_parents(expander: &Expander, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
+pub fn expander_parents(expander: &Expander, outside: &mut Outside, first: u32, rows: &mut [[u32; PARENTS]]) {
     // SAFETY: this function's features are those of the lanes.
-    unsafe { expander.parents::<Avx512, 4>(walk, first, rows) }
+    unsafe { walk::expander_parents::<Avx512, 4>(expander, outside, first, rows) }
 }
 
 /// Sixteen words, two times eight doubles. The first half has nodes 0, 1, 4, 5, 8, 9, 12 and 13.
@@ -92,6 +93,12 @@ impl Lanes for Avx512 {
     unsafe fn shift_right(a: __m512i, bits: u32) -> __m512i {
         // SAFETY: as above.
         unsafe { _mm512_srl_epi32(a, _mm_cvtsi32_si128(bits as i32)) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_right_each(a: __m512i, bits: __m512i) -> __m512i {
+        // SAFETY: as above.
+        unsafe { _mm512_srlv_epi32(a, bits) }
     }
 
     #[inline(always)]
@@ -221,26 +228,14 @@ impl Lanes for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_half_words(from: *const u16) -> __m512i {
+    unsafe fn gather_bytes(from: *const u8, lanes: u32, index: __m512i) -> __m512i {
         // SAFETY: as above.
-        unsafe { _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast())) }
+        unsafe { _mm512_mask_i32gather_epi32::<1>(_mm512_setzero_si512(), lanes as __mmask16, index, from.cast()) }
     }
 
     #[inline(always)]
-    unsafe fn gather(from: *const u32, lanes: u32, index: __m512i) -> __m512i {
+    unsafe fn scatter(to: *mut u32, lanes: u32, index: *const u32, words: __m512i) {
         // SAFETY: as above.
-        unsafe { _mm512_mask_i32gather_epi32::<4>(_mm512_setzero_si512(), lanes as __mmask16, index, from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn gather_half_words(from: *const u16, lanes: u32, index: __m512i) -> __m512i {
-        // SAFETY: as above.
-        unsafe { _mm512_mask_i32gather_epi32::<2>(_mm512_setzero_si512(), lanes as __mmask16, index, from.cast()) }
-    }
-
-    #[inline(always)]
-    unsafe fn scatter(to: *mut u32, lanes: u32, index: __m512i, words: __m512i) {
-        // SAFETY: as above.
-        unsafe { _mm512_mask_i32scatter_epi32::<4>(to.cast(), lanes as __mmask16, index, words) }
+        unsafe { _mm512_mask_i32scatter_epi32::<4>(to.cast(), lanes as __mmask16, Avx512::load(index), words) }
     }
 }

@@ -34,6 +34,8 @@ pub trait Lanes {
     unsafe fn shift_left(a: Self::Words, bits: u32) -> Self::Words;
     /// a / 2^bits, rounded down.
     unsafe fn shift_right(a: Self::Words, bits: u32) -> Self::Words;
+    /// a / 2^bits, rounded down.
+    unsafe fn shift_right_each(a: Self::Words, bits: Self::Words) -> Self::Words;
     /// The scalar product of the four bytes of each word of a, and those of b, which are at most 64.
     unsafe fn byte_product(a: Self::Words, b: Self::Words) -> Self::Words;
     /// a b / 2^16, rounded down, for a and b below 2^16.
@@ -81,12 +83,8 @@ pub trait Lanes {
     unsafe fn load(from: *const u32) -> Self::Words;
     /// Words to memory.
     unsafe fn store(to: *mut u32, words: Self::Words);
-    /// Words from half words in memory.
-    unsafe fn load_half_words(from: *const u16) -> Self::Words;
-    /// Words from anywhere in memory for these lanes at least: `index` counts words.
-    unsafe fn gather(from: *const u32, lanes: u32, index: Self::Words) -> Self::Words;
-    /// Words from anywhere in memory for these lanes at least: `index` counts half words, of which two make a word.
-    unsafe fn gather_half_words(from: *const u16, lanes: u32, index: Self::Words) -> Self::Words;
-    /// These lanes' words to anywhere in memory: `index` counts words.
-    unsafe fn scatter(to: *mut u32, lanes: u32, index: Self::Words, words: Self::Words);
+    /// Words from anywhere in memory for these lanes at least: `index` counts bytes.
+    unsafe fn gather_bytes(from: *const u8, lanes: u32, index: Self::Words) -> Self::Words;
+    /// These lanes' words to anywhere in memory: `index`, of which there are as many as lanes, counts words.
+    unsafe fn scatter(to: *mut u32, lanes: u32, index: *const u32, words: Self::Words);
 }

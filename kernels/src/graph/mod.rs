@@ -1,8 +1,9 @@
 //! The SDR graph: the 14 parents of every node (Filecoin spec, "Stacked DRGs"; storage-proofs-porep, API 1.1 and 1.2).
 //!
 //! The first parent is the predecessor, so that hashing a label cannot begin early. Five more come from DRSample: ten draws of a
-//! ChaCha8 generator that the node seeds pick a bucket of distances and a distance in it ([`drsample`]). Eight come from a
-//! Feistel permutation of all edges ([`expander`]). Only dispatch lives here.
+//! ChaCha8 generator that the node seeds pick a bucket of distances and a distance in it (`drsample`). Eight come from a
+//! Feistel permutation of all edges (`expander`, `walk`). Both are written once over the vectors of an instruction set (`lanes`).
+//! Only dispatch lives here.
 
 mod avx2;
 mod avx512;
@@ -12,9 +13,11 @@ mod lanes;
 mod portable;
 #[cfg(test)]
 mod testing;
+mod walk;
 
 use drsample::{Buckets, Seed};
-use expander::{Expander, Walk};
+use expander::Expander;
+use walk::Outside;
 
 use crate::cpu::Features;
 use crate::sha256::{self, INITIAL_STATE};
@@ -28,8 +31,8 @@ pub const EXPANDER_PARENTS: usize = 8;
 /// Parents of a node.
 pub const PARENTS: usize = BASE_PARENTS + EXPANDER_PARENTS;
 
-/// Nodes whose base parents are made before their expander parents: enough to fill every vector and to overlap the table's
-/// latency, few enough that the rows and the walks under way stay in L1.
+/// Nodes whose base parents are made before their expander parents: so many that the last walks of a chunk, which fill no vector, hardly
+/// count, and so few that rows and walks (14 and 25 KiB) leave the caches to the tables.
 const CHUNK: usize = 256;
 
 /// An implementation that this CPU can run: the proof is that it exists.
@@ -100,7 +103,7 @@ impl Graph {
     /// The most nodes, those of a 64 GiB sector.
     pub const MAX_NODES: u64 = 1 << 31;
 
-    /// The graph of this many nodes. Builds the tables of the round function: 3 x 2^14 hashes at 2^24 nodes, 3 x 2^17 at 2^30.
+    /// The graph of this many nodes. Builds the tables of the round functions: 3 x 2^14 hashes at 2^24 nodes, 3 x 2^17 (20 ms) at 2^30.
     ///
     /// # Panics
     /// If `nodes` is not within [`Self::MIN_NODES`] and [`Self::MAX_NODES`].
@@ -125,25 +128,11 @@ impl Graph {
     pub fn parents(&self, backend: Backend, first_node: u64, out: &mut [[u32; PARENTS]]) {
         let end = first_node.checked_add(out.len() as u64);
         assert!(end.is_some_and(|end| end <= self.nodes()), "the graph has {} nodes", self.nodes);
-        let mut walk = Walk::new();
+        let mut outside = Outside::new();
         let mut first = first_node as u32;
         for rows in out.chunks_mut(CHUNK) {
             self.base_parents(backend, first, rows);
-            self.expander_parents(backend, &mut walk, first, rows);
-            first += rows.len() as u32;
-        }
-    }
-
-    #[doc(hidden)]
-    pub fn only(&self, backend: Backend, which: u32, first_node: u64, out: &mut [[u32; PARENTS]]) {
-        let mut walk = Walk::new();
-        let mut first = first_node as u32;
-        for rows in out.chunks_mut(CHUNK) {
-            if which == 0 {
-                self.base_parents(backend, first, rows);
-            } else {
-                self.expander_parents(backend, &mut walk, first, rows);
-            }
+            self.expander_parents(backend, &mut outside, first, rows);
             first += rows.len() as u32;
         }
     }
@@ -169,13 +158,13 @@ impl Graph {
         }
     }
 
-    fn expander_parents(&self, backend: Backend, walk: &mut Walk, first: u32, rows: &mut [[u32; PARENTS]]) {
+    fn expander_parents(&self, backend: Backend, outside: &mut Outside, first: u32, rows: &mut [[u32; PARENTS]]) {
         match backend.0 {
             Kind::Portable => portable::expander_parents(&self.expander, first, rows),
             // SAFETY: as in `base_parents`.
-            Kind::Avx2 => unsafe { avx2::expander_parents(&self.expander, walk, first, rows) },
+            Kind::Avx2 => unsafe { avx2::expander_parents(&self.expander, outside, first, rows) },
             // SAFETY: as in `base_parents`.
-            Kind::Avx512 => unsafe { avx512::expander_parents(&self.expander, walk, first, rows) },
+            Kind::Avx512 => unsafe { avx512::expander_parents(&self.expander, outside, first, rows) },
         }
     }
 }

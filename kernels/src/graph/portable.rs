@@ -2,8 +2,8 @@
 //! backends are compared with.
 
 use super::drsample::{Buckets, METANODES, Seed};
-use super::expander::{Expander, ROUNDS, Tables};
-use super::{BASE_PARENTS, EXPANDER_PARENTS, PARENTS};
+use super::expander::Expander;
+use super::{BASE_PARENTS, PARENTS};
 
 /// Writes the base parents of nodes that share `buckets`, the first of which is at least 2.
 pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32; PARENTS]]) {
@@ -33,32 +33,7 @@ fn base_parent(buckets: &Buckets, node: u32, first: u64, second: u64) -> u32 {
 
 /// Writes the expander parents of `first` and the nodes after it.
 pub fn expander_parents(expander: &Expander, first: u32, rows: &mut [[u32; PARENTS]]) {
-    match &expander.tables {
-        Tables::Narrow(rounds) => walk_all(expander, rounds, first, rows),
-        Tables::Wide(rounds) => walk_all(expander, rounds, first, rows),
-    }
-}
-
-fn walk_all<T: Copy + Into<u32>>(
-    expander: &Expander,
-    rounds: &[Box<[T]>; ROUNDS],
-    first: u32,
-    rows: &mut [[u32; PARENTS]],
-) {
-    let half_bits = expander.half_bits;
-    for (node, row) in (u64::from(first)..).zip(rows) {
-        for (i, to) in (0..).zip(&mut row[BASE_PARENTS..]) {
-            let edge = node * EXPANDER_PARENTS as u64 + i;
-            let (mut left, mut right) = ((edge >> half_bits) as u32, edge as u32 & ((1 << half_bits) - 1));
-            loop {
-                for round in rounds {
-                    (left, right) = (right, left ^ round[right as usize].into());
-                }
-                *to = left << (half_bits - 3) | right >> 3;
-                if *to < expander.nodes {
-                    break;
-                }
-            }
-        }
+    for (node, row) in (first..).zip(rows) {
+        expander.one(node, &mut row[BASE_PARENTS..]);
     }
 }

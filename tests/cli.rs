@@ -97,7 +97,10 @@ fn the_record_replaces_no_link_and_no_device() {
 fn a_directory_is_not_resumed_with_other_settings_nor_through_links() {
     let home = Home::new();
     home.run(&["run", "--sector-size", "2KiB", "--layers", "3", "--phases", "p1", "--run-dir", "seal"]).success();
-    home.run(&["run", "--resume", "--run-dir", "seal", "--repeats", "5"]).fails(2, &["--repeats"]);
+    for (option, value) in [("--repeats", "5"), ("--pages", "thp"), ("--kernel", "sha256=portable"), ("--sectors", "2")]
+    {
+        home.run(&["run", "--resume", "--run-dir", "seal", option, value]).fails(2, &[option]);
+    }
     home.run(&["run", "--phases", "p2", "--run-dir", "seal"]).fails(2, &["--layers 3"]);
     fs::write(home.path("seal/native-0/p_aux"), "left by a killed run").unwrap();
     home.run(&["run", "--dry-run", "--phases", "p1", "--run-dir", "seal"]).success();

@@ -117,6 +117,7 @@ impl Request {
         let Some(spec) = &dir.manifest().spec else {
             return Err(Stop::Usage.error(format!("{} holds no run to resume", dir.path().display())));
         };
+        let asked = Native::default();
         let given = [
             ("--sector-size", self.sector_size.is_some()),
             ("--phases", self.phases.is_some()),
@@ -129,6 +130,9 @@ impl Request {
             ("--sectors", self.sectors.is_some()),
             ("--sector", self.sector.is_some()),
             ("--kernel", !self.native.kernels.is_empty()),
+            ("--pages", self.native.pages != asked.pages),
+            ("--parents", self.native.parents != asked.parents),
+            ("--io", self.native.io != asked.io),
         ];
         if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
             return Err(Stop::Usage.error(format!("--resume takes its settings from the run directory: drop {option}")));

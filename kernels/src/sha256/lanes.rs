@@ -150,7 +150,13 @@ impl<V: Lanes, Kept: Keep<V>> Source<V> for Expanding<V, Kept> {
 #[inline(always)]
 pub(crate) unsafe fn initial<V: Lanes>() -> [V; 8] {
     // SAFETY: this function's contract.
-    INITIAL_STATE.map(|word| unsafe { V::splat(word) })
+    unsafe {
+        let mut state = [V::splat(INITIAL_STATE[0]); 8];
+        for i in 1..8 {
+            state[i] = V::splat(INITIAL_STATE[i]);
+        }
+        state
+    }
 }
 
 /// Absorbs one block.
@@ -170,7 +176,7 @@ pub(crate) fn add<V: Lanes>(state: &mut [V; 8], before: [V; 8]) {
 
 /// The rounds from round `START` (below 16) on, without the addition of the state before the block.
 ///
-/// Variable i of a to h is in place (i - t) mod 8 before round t, so that no round moves any.
+/// Variable i of a to h is in [`place`] i, t before round t, so that no round moves any.
 #[inline(always)]
 pub(crate) fn rounds_from<V: Lanes, const START: usize>(s: &mut [V; 8], source: &mut impl Source<V>) {
     sixteen_times!(j {
@@ -187,13 +193,19 @@ pub(crate) fn rounds_from<V: Lanes, const START: usize>(s: &mut [V; 8], source: 
     }
 }
 
+/// Where variable i of a to h is before round t, below 16.
+#[inline(always)]
+pub(crate) const fn place(i: usize, t: usize) -> usize {
+    (i + 16 - t) % 8
+}
+
 /// FIPS 180-4, 6.2.2 step 3, for a round whose number is `t` modulo 8.
 ///
 /// One addition more than the standard's form, so that three instructions lead from e to the next e and from a to the next a:
 /// rotation, exclusive or, addition.
 #[inline(always)]
-fn round<V: Lanes>(s: &mut [V; 8], t: usize, wk: V) {
-    let [a, b, c, d, e, f, g, h] = core::array::from_fn(|i| (i + 16 - t) % 8);
+pub(crate) fn round<V: Lanes>(s: &mut [V; 8], t: usize, wk: V) {
+    let [a, b, c, d, e, f, g, h] = core::array::from_fn(|i| place(i, t));
     let early = s[h].add(wk).add(s[d]).add(V::choose(s[e], s[f], s[g]));
     let majority = V::majority(s[a], s[b], s[c]).sub(s[d]);
     s[d] = early.add(s[e].big_sigma1());
@@ -290,7 +302,11 @@ impl<V: Lanes> Lanes for Two<V> {
     unsafe fn load_blocks(blocks: &[[u8; 64]]) -> [Self; 16] {
         // SAFETY: this function's contract.
         let (a, b) = unsafe { (V::load_blocks(blocks), V::load_blocks(&blocks[V::COUNT..])) };
-        core::array::from_fn(|i| Two(a[i], b[i]))
+        let mut words = [Two(a[0], b[0]); 16];
+        for i in 1..16 {
+            words[i] = Two(a[i], b[i]);
+        }
+        words
     }
 
     #[inline(always)]
@@ -301,8 +317,12 @@ impl<V: Lanes> Lanes for Two<V> {
 
     #[inline(always)]
     fn store_digests(words: [Self; 8], digests: &mut [[u8; 32]]) {
-        V::store_digests(words.map(|w| w.0), digests);
-        V::store_digests(words.map(|w| w.1), &mut digests[V::COUNT..]);
+        let (mut a, mut b) = ([words[0].0; 8], [words[0].1; 8]);
+        for i in 1..8 {
+            (a[i], b[i]) = (words[i].0, words[i].1);
+        }
+        V::store_digests(a, digests);
+        V::store_digests(b, &mut digests[V::COUNT..]);
     }
 
     #[inline(always)]

@@ -99,10 +99,10 @@ impl Table {
         u32::from_le_bytes(four) >> (bit % 8) & ((1 << self.half_bits) - 1)
     }
 
-    /// The values of inputs.
+    /// The values of inputs, in these lanes at least.
     ///
     /// # Safety
-    /// The instruction set is enabled, and the inputs of these lanes are below 2^h.
+    /// The instruction set is enabled; the inputs of all lanes are below 2^h.
     #[inline(always)]
     pub unsafe fn values<L: Lanes>(&self, lanes: u32, inputs: L::Words) -> L::Words {
         // SAFETY: by this function's contract; the four bytes from the last value on are in the table.

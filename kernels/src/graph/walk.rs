@@ -64,8 +64,8 @@ pub unsafe fn expander_parents<L: Lanes, const VECTORS: usize>(
     let out = rows.as_flattened_mut();
     let first = u64::from(first) * EXPANDER_PARENTS as u64;
     let mut count = out.len() / PARENTS * EXPANDER_PARENTS;
-    // SAFETY: by this function's contract, in both loops; `outside` has room for as many edges as are encoded side by side behind the
-    // last, and keeps no more than there were.
+    // SAFETY: by this function's contract. `outside` has room for as many edges as are encoded side by side behind the last, and never
+    // keeps more than were read from it, so nothing is overwritten before it is read; its words are those of rows of this chunk.
     unsafe {
         let mut kept = 0;
         for at in (0..count).step_by(AT_ONCE) {
@@ -114,7 +114,7 @@ unsafe fn in_sequence<L: Lanes, const VECTORS: usize>(
         for i in 0..VECTORS {
             let at = at + i * L::COUNT;
             let edge = first + at as u64;
-            // Where the right half wraps, the left one goes up; behind the last edge of a graph it may wrap too.
+            // Where the right half wraps, the left one goes up; behind the last edge of a graph it wraps too, in lanes that are not used.
             let right = L::counting(edge as u32 & expander.mask());
             let left = L::add(L::words((edge >> expander.half_bits) as u32), L::shift_right(right, expander.half_bits));
             edges.left[i] = L::and(left, mask);

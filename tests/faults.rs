@@ -26,14 +26,24 @@ const COLUMNS: &str = "Building column hashes";
 
 /// p1 and p2 of 8 MiB in the background; returns when the log says `event`.
 fn sealing(home: &Home, event: &str) -> std::process::Child {
-    let child = home.spawn(&["run", "--sector-size", "8MiB", "--phases", "p1,p2", "--run-dir", "seal"]);
+    let child = home.spawn(&[
+        "run",
+        "--engine",
+        "reference",
+        "--sector-size",
+        "8MiB",
+        "--phases",
+        "p1,p2",
+        "--run-dir",
+        "seal",
+    ]);
     wait_for(event, || logged(&home.path("seal"), event));
     child
 }
 
 /// What a run of p1 and p2 of 8 MiB that nobody disturbs commits to.
 fn undisturbed(home: &Home) -> serde_json::Value {
-    let record = home.record(&["run", "--sector-size", "8MiB", "--phases", "p1,p2"]);
+    let record = home.record(&["run", "--engine", "reference", "--sector-size", "8MiB", "--phases", "p1,p2"]);
     phase(&record, "p2")["output"].clone()
 }
 
@@ -151,9 +161,9 @@ fn a_panic_in_the_linked_crates_is_that_phases_failure() {
 #[test]
 fn damaged_files_are_named_before_anything_runs_on_them() {
     let home = Home::new();
-    home.record(&["run", "--sector-size", "2KiB", "--phases", "p1,p2", "--run-dir", "seal"]);
+    home.record(&["run", "--engine", "reference", "--sector-size", "2KiB", "--phases", "p1,p2", "--run-dir", "seal"]);
     let set = home.path("seal/reference-0");
-    let c1 = || home.run(&["run", "--phases", "c1", "--run-dir", "seal"]);
+    let c1 = || home.run(&["run", "--engine", "reference", "--phases", "c1", "--run-dir", "seal"]);
     for name in ["sc-02-data-layer-1.dat", "sc-02-data-tree-c.dat", "sealed-file", "p_aux"] {
         let right = fs::read(set.join(name)).unwrap();
         corrupt(&set.join(name), 40);
@@ -171,8 +181,18 @@ fn damaged_files_are_named_before_anything_runs_on_them() {
 #[test]
 fn a_flipped_label_is_caught_by_the_known_commitment() {
     let home = Home::new();
-    home.record(&["run", "--sector-size", "2KiB", "--phases", "p1,p2,c1", "--run-dir", "right"]);
-    home.record(&["run", "--sector-size", "2KiB", "--phases", "p1", "--run-dir", "seal"]);
+    home.record(&[
+        "run",
+        "--engine",
+        "reference",
+        "--sector-size",
+        "2KiB",
+        "--phases",
+        "p1,p2,c1",
+        "--run-dir",
+        "right",
+    ]);
+    home.record(&["run", "--engine", "reference", "--sector-size", "2KiB", "--phases", "p1", "--run-dir", "seal"]);
     let layer = home.path("seal/reference-0/sc-02-data-layer-1.dat");
     corrupt(&layer, 40);
     let manifest = home.path("seal/manifest.json");
@@ -181,24 +201,95 @@ fn a_flipped_label_is_caught_by_the_known_commitment() {
     let entry = files.iter_mut().find(|file| file["name"] == "sc-02-data-layer-1.dat").unwrap();
     entry["blake3"] = sealbench::disk::digest(&layer).unwrap().into();
     fs::write(&manifest, json.to_string()).unwrap();
-    home.run(&["run", "--phases", "p2", "--run-dir", "seal"]).fails(4, &["p2", "wrong"]);
+    home.run(&["run", "--engine", "reference", "--phases", "p2", "--run-dir", "seal"]).fails(4, &["p2", "wrong"]);
 }
 
 #[test]
 fn a_damaged_parent_cache_is_made_again() {
     let home = Home::new();
-    let run = |dir: &str| home.record(&["run", "--sector-size", "2KiB", "--phases", "p1", "--run-dir", dir]);
-    let right = run("one");
     let parents = home.path("home/parents");
-    let cache = fs::read_dir(&parents)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .find(|p| p.extension().is_some_and(|e| e == "cache"));
-    let cache: PathBuf = cache.unwrap();
+    let right = p1_with_parents(&home, "right", "generated");
+    let cache = only_cache(&parents);
+    let content = fs::read(&cache).unwrap();
+    p1_with_parents(&home, "unchanged", "");
+
     corrupt(&cache, 777);
-    let again = run("two");
-    assert_eq!(phase(&again, "p1")["output"], phase(&right, "p1")["output"]);
-    assert!(fs::read_dir(&parents).unwrap().all(|e| !e.unwrap().file_name().to_string_lossy().starts_with("scratch")));
+    assert_eq!(p1_with_parents(&home, "corrupt", "does not match its digest"), right);
+    assert!(fs::read(&cache).unwrap() == content);
+
+    fs::write(&cache, &content[..content.len() - 1]).unwrap();
+    assert_eq!(p1_with_parents(&home, "short", "bytes instead of"), right);
+    assert!(fs::read(&cache).unwrap() == content);
+
+    // What the reference leaves when it is killed while it generates.
+    fs::remove_file(cache.with_extension("cache.blake3")).unwrap();
+    fs::write(&cache, vec![0; content.len()]).unwrap();
+    assert_eq!(p1_with_parents(&home, "zeros", "has other parents"), right);
+    assert!(fs::read(&cache).unwrap() == content);
+}
+
+/// Files in the reference's place are others': used when they are right, never touched.
+#[test]
+fn a_parent_cache_of_the_reference_is_used_only_if_it_is_right() {
+    let own = Home::new();
+    let right = p1_with_parents(&own, "right", "generated");
+    let made = only_cache(&own.path("home/parents"));
+    let content = fs::read(&made).unwrap();
+    for variable in ["FIL_PROOFS_PARENT_CACHE", "FIL_PROOFS_CACHE_DIR"] {
+        let place = tempfile::tempdir().unwrap();
+        let (value, dir) = match variable {
+            "FIL_PROOFS_PARENT_CACHE" => (place.path().to_path_buf(), place.path().to_path_buf()),
+            _ => (place.path().join(""), place.path().join("filecoin-parents")),
+        };
+        fs::create_dir_all(&dir).unwrap();
+        let theirs = dir.join(made.file_name().unwrap());
+        let home = Home::with(variable, &value);
+
+        fs::write(&theirs, &content).unwrap();
+        assert_eq!(p1_with_parents(&home, "theirs", ""), right);
+        assert!(!home.path("home/parents").exists(), "{variable}");
+
+        corrupt(&theirs, 777);
+        let corrupted = fs::read(&theirs).unwrap();
+        assert_eq!(p1_with_parents(&home, "own", "from node 13 on"), right);
+        assert!(fs::read(only_cache(&home.path("home/parents"))).unwrap() == content, "{variable}");
+        assert!(fs::read(&theirs).unwrap() == corrupted && fs::read_dir(&dir).unwrap().count() == 1, "{variable}");
+    }
+}
+
+/// Runs p1 of the one sector these tests use; stderr must say `about` of the parents, or nothing of them. Returns the output.
+#[track_caller]
+fn p1_with_parents(home: &Home, dir: &str, about: &str) -> serde_json::Value {
+    let json = home.path("record.json");
+    let words = [
+        "run",
+        "--engine",
+        "reference",
+        "--sector-size",
+        "2KiB",
+        "--phases",
+        "p1",
+        "--seed",
+        "07",
+        "--run-dir",
+        dir,
+        "--json",
+    ];
+    let ended = home.run(&[&words[..], &[json.to_str().unwrap()]].concat());
+    let said = ended.stderr.clone();
+    ended.success();
+    assert_eq!(said.contains("parent cache"), !about.is_empty(), "{said}");
+    assert!(said.contains(about), "{said}");
+    phase(&read_json(&json), "p1")["output"].clone()
+}
+
+/// The only cache file in a directory: the reference, which makes one where it finds none of the name it looks for, found ours.
+#[track_caller]
+fn only_cache(dir: &Path) -> PathBuf {
+    let files: Vec<PathBuf> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let caches: Vec<&PathBuf> = files.iter().filter(|file| file.extension().is_some_and(|e| e == "cache")).collect();
+    assert!(caches.len() == 1 && files.len() == 2, "a cache and its digest: {files:?}");
+    caches[0].clone()
 }
 
 #[test]
@@ -208,8 +299,18 @@ fn a_disk_without_room_is_refused_before_the_run_starts() {
         return absent::absent("mount-tmpfs", "mounting a tmpfs needs root");
     };
     let dir = mount.0.join("seal");
-    home.run(&["run", "--sector-size", "8MiB", "--phases", "p1", "--run-dir", dir.to_str().unwrap()])
-        .fails(3, &["MiB", "free"]);
+    home.run(&[
+        "run",
+        "--engine",
+        "reference",
+        "--sector-size",
+        "8MiB",
+        "--phases",
+        "p1",
+        "--run-dir",
+        dir.to_str().unwrap(),
+    ])
+    .fails(3, &["MiB", "free"]);
     assert!(!dir.exists());
 }
 
@@ -222,8 +323,8 @@ fn a_disk_that_fills_up_fails_the_phase_and_the_run_resumes_when_there_is_room()
     };
     let dir = mount.0.join("seal");
     let dir_text = dir.to_str().unwrap();
-    home.record(&["run", "--sector-size", "8MiB", "--phases", "p1", "--run-dir", dir_text]);
-    let mut run = home.spawn(&["run", "--phases", "p2", "--run-dir", dir_text]);
+    home.record(&["run", "--engine", "reference", "--sector-size", "8MiB", "--phases", "p1", "--run-dir", dir_text]);
+    let mut run = home.spawn(&["run", "--engine", "reference", "--phases", "p2", "--run-dir", dir_text]);
     wait_for(COLUMNS, || logged(&dir, COLUMNS));
     let hog = mount.fill();
     assert_eq!(run.wait().unwrap().code(), Some(1));
@@ -243,8 +344,9 @@ fn a_read_only_directory_is_one_clear_sentence() {
         return absent::absent("mount-tmpfs", "mounting a tmpfs needs root");
     };
     let dir = mount.0.join("seal");
-    let run =
-        |words: &[&str]| -> Ended { home.run(&[&["run", "--sector-size", "2KiB", "--phases", "p1"], words].concat()) };
+    let run = |words: &[&str]| -> Ended {
+        home.run(&[&["run", "--engine", "reference", "--sector-size", "2KiB", "--phases", "p1"], words].concat())
+    };
     run(&["--run-dir", dir.to_str().unwrap()]).fails(1, &["cannot make the run directory", "Read-only"]);
     run(&["--json", mount.0.join("out.json").to_str().unwrap()]).fails(2, &["--json", "out.json"]);
 }

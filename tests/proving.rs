@@ -39,8 +39,19 @@ fn every_number_of_partitions_at_once_is_accepted_by_the_verifier() {
     let home = home();
     sealed(&home);
     for (at_once, mode) in [("1", "mapped"), ("2", "resident")] {
-        let words =
-            ["run", "--phases", "p4", "--run-dir", "seal", "--p4-partitions-at-once", at_once, "--params", mode];
+        let words = [
+            "run",
+            "--engine",
+            "reference",
+            "--phases",
+            "p4",
+            "--run-dir",
+            "seal",
+            "--p4-partitions-at-once",
+            at_once,
+            "--params",
+            mode,
+        ];
         let record = home.record(&words);
         let p4 = phase(&record, "p4");
         assert_eq!(p4["verified"], serde_json::json!({"against": "verifier", "ok": true}));
@@ -74,7 +85,7 @@ fn p4_needs_nothing_but_what_c1_made() {
         }
     }
     fs::remove_dir_all(home.path("seal/data")).unwrap();
-    let record = home.record(&["run", "--phases", "p4", "--run-dir", "seal"]);
+    let record = home.record(&["run", "--engine", "reference", "--phases", "p4", "--run-dir", "seal"]);
     assert_eq!(phase(&record, "p4")["verified"]["ok"], true);
 }
 
@@ -94,7 +105,7 @@ fn parameters_that_are_cut_short_or_changed_are_refused_before_p4_starts() {
     fs::create_dir_all(home.path("home")).unwrap();
     fs::rename(&cache, home.path("home/params")).unwrap();
     let file = home.path("home/params").join(file.file_name().unwrap());
-    let p4 = || home.run(&["run", "--phases", "p4", "--run-dir", "seal"]);
+    let p4 = || home.run(&["run", "--engine", "reference", "--phases", "p4", "--run-dir", "seal"]);
     let status = || home.run(&[&["params", "status"], &SHAPE[..]].concat());
     let length = fs::metadata(&file).unwrap().len();
     corrupt(&file, 300_000_000);
@@ -109,7 +120,7 @@ fn parameters_that_are_cut_short_or_changed_are_refused_before_p4_starts() {
 fn an_interrupted_proof_leaves_no_proof() {
     let home = home();
     sealed(&home);
-    let mut run = home.spawn(&["run", "--phases", "p4", "--run-dir", "seal"]);
+    let mut run = home.spawn(&["run", "--engine", "reference", "--phases", "p4", "--run-dir", "seal"]);
     wait_for("the proof to start", || common::logged(&home.path("seal"), "starting proof timer"));
     let worker = worker_pid(&home.path("seal")).unwrap();
     signal(run.id(), 2);

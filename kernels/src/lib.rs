@@ -10,6 +10,8 @@ compile_error!("sealbench measures x86-64 machines; this target is another archi
 pub mod cpu;
 pub mod fixed_base;
 pub mod fr;
+pub mod graph;
+pub mod label;
 pub mod poseidon;
 pub mod sha256;
 pub mod wipe;

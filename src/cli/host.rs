@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::host::cores::format_list;
 use crate::host::{BuildInfo, Cache, HostInfo, NumaNode};
+use crate::phase::native::kernels::{self, Kernel};
 use crate::report::units::bytes as size;
 
 /// What this machine and this binary are.
@@ -31,7 +32,7 @@ enum HostCommand {
 /// Runs `sealbench host`. A reader that has gone away (a closed pipe) is not an error.
 pub fn run(args: HostArgs) -> anyhow::Result<()> {
     let HostCommand::Show { json } = args.command;
-    let disclosure = Disclosure { host: HostInfo::capture(), build: BuildInfo::capture() };
+    let disclosure = Disclosure { host: HostInfo::capture(), build: BuildInfo::capture(), kernels: kernels::all() };
     let text = if json { serde_json::to_string_pretty(&disclosure)? } else { disclosure.tables() };
     let mut out = io::stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
@@ -44,6 +45,7 @@ pub fn run(args: HostArgs) -> anyhow::Result<()> {
 struct Disclosure {
     host: HostInfo,
     build: BuildInfo,
+    kernels: Vec<Kernel>,
 }
 
 impl Disclosure {
@@ -52,6 +54,7 @@ impl Disclosure {
             table("Machine", machine(&self.host)),
             table("Memory", memory(&self.host)),
             table("System", system(&self.host)),
+            table("Kernels", kernel_rows(&self.kernels)),
             table("Binary", binary(&self.build)),
         ];
         sections.join("\n\n")
@@ -145,6 +148,18 @@ fn system(host: &HostInfo) -> Vec<Row> {
     ]
 }
 
+/// The kernels of each primitive, those that this CPU lacks the instructions for told apart.
+fn kernel_rows(kernels: &[Kernel]) -> Vec<Row> {
+    let mut rows: Vec<Row> = Vec::new();
+    for primitive in kernels.chunk_by(|a, b| a.primitive == b.primitive) {
+        let name = |kernel: &Kernel| {
+            if kernel.runs { kernel.name.to_string() } else { format!("{} (not on this CPU)", kernel.name) }
+        };
+        rows.push((primitive[0].primitive, listed(primitive.iter().map(name))));
+    }
+    rows
+}
+
 fn binary(build: &BuildInfo) -> Vec<Row> {
     let revision = build.git_revision.as_ref().map(|revision| {
         let state = if build.git_dirty == Some(true) { " with changes" } else { "" };
@@ -221,11 +236,15 @@ mod tests {
 
     #[test]
     fn this_machines_disclosure_reads_well() {
-        let disclosure = Disclosure { host: HostInfo::capture(), build: BuildInfo::capture() };
+        let disclosure = Disclosure { host: HostInfo::capture(), build: BuildInfo::capture(), kernels: kernels::all() };
         let text = disclosure.tables();
-        for wanted in
-            [disclosure.host.cpu.model.as_deref().unwrap(), env!("CARGO_PKG_VERSION"), "L3 groups", "Mitigations"]
-        {
+        for wanted in [
+            disclosure.host.cpu.model.as_deref().unwrap(),
+            env!("CARGO_PKG_VERSION"),
+            "L3 groups",
+            "Mitigations",
+            "portable",
+        ] {
             assert!(text.contains(wanted), "{wanted} is not in\n{text}");
         }
         let json = serde_json::to_value(&disclosure).unwrap();

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use crate::cli::CoresArg;
+use crate::host::arena::Pages;
 use crate::phase::{Engine, Phase};
 use crate::report::table::run_table;
 use crate::sector::{SectorSize, Seed};
 use crate::trial::request::Request;
 use crate::trial::run::{Finished, run as run_request};
-use crate::trial::spec::ParamsMode;
+use crate::trial::spec::{Io, Native, ParamsMode, ParentsMode};
 
 const EXAMPLES: &str = "Examples:
   sealbench run                                     seal 8 MiB, all phases, on all cores
@@ -21,6 +22,8 @@ const EXAMPLES: &str = "Examples:
   sealbench run --run-dir /data/seal --phases c1,p4 continue what that directory holds
   sealbench run --run-dir /data/seal --resume       continue an interrupted run
   sealbench run --sector-size 2KiB --partitions 4 --p4-partitions-at-once 2
+  sealbench run --sector-size 512MiB --phases p1 --engine both   our kernels beside rust-fil-proofs
+  sealbench run --sector-size 8MiB --phases p1 --sectors 8 --pages 2MiB   a batch, labelled together
   sealbench run --sector-size 32GiB --dry-run       what it would need
 
 Exit codes: 0 done and verified; 1 failed; 2 usage; 3 refused before starting (memory, disk, CPU); 4 a check failed; 130 interrupted.";
@@ -56,6 +59,24 @@ pub struct RunArgs {
     /// How p4 holds its parameters
     #[arg(long, value_enum, default_value = "mapped")]
     params: ParamsMode,
+    /// Sectors that p1 labels together, with consecutive numbers and the same data [default: 1]
+    #[arg(long, value_name = "N")]
+    sectors: Option<u32>,
+    /// Sector of a batch in --run-dir to continue, counted from 0 [default: 0]
+    #[arg(long, value_name = "I")]
+    sector: Option<u32>,
+    /// Kernel of the native engine, e.g. sha256=sha-ni-x1 (repeatable; `sealbench host show` lists them); auto: the fastest here
+    #[arg(long, value_name = "PRIMITIVE=NAME|auto", default_value = "auto")]
+    kernel: Vec<KernelArg>,
+    /// Pages of the native engine's large buffers
+    #[arg(long, value_enum, default_value = "auto")]
+    pages: Pages,
+    /// Where the native p1 takes the graph's parents from
+    #[arg(long, value_enum, default_value = "compute")]
+    parents: ParentsMode,
+    /// How the native p2 reads the layers; direct: past the page cache, and what is written is brought to storage
+    #[arg(long, value_enum, default_value = "cached")]
+    io: Io,
     /// Repetitions of every phase
     #[arg(long, value_name = "N")]
     repeats: Option<u32>,
@@ -77,6 +98,22 @@ pub struct RunArgs {
     /// Say what would run and what it needs, and stop
     #[arg(long)]
     dry_run: bool,
+}
+
+/// `--kernel`: a primitive and the name of its kernel, or the choice of the engine.
+#[derive(Clone, Debug)]
+struct KernelArg(Option<(String, String)>);
+
+impl std::str::FromStr for KernelArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            _ if text == "auto" => Ok(KernelArg(None)),
+            Some((primitive, name)) => Ok(KernelArg(Some((primitive.into(), name.into())))),
+            None => Err(format!("'{text}' is not auto or a primitive and its kernel, as in sha256=sha-ni-x1")),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -113,6 +150,14 @@ fn request(args: RunArgs) -> Request {
         threads: args.threads,
         at_once: args.p4_partitions_at_once,
         params: args.params,
+        sectors: args.sectors,
+        sector: args.sector,
+        native: Native {
+            kernels: args.kernel.into_iter().filter_map(|KernelArg(kernel)| kernel).collect(),
+            pages: args.pages,
+            parents: args.parents,
+            io: args.io,
+        },
         repeats: args.repeats,
         seed: args.seed,
         run_dir: args.run_dir,

@@ -1,5 +1,7 @@
 //! This machine: what it is, what it allows, and what a phase may use of it.
 
+#[allow(unsafe_code, reason = "memory on pages of a chosen size is mapped there")]
+pub mod arena;
 mod build_info;
 mod cgroup;
 pub mod cores;
@@ -7,6 +9,8 @@ mod counters;
 pub mod cpu;
 mod disclosure;
 mod files;
+#[allow(unsafe_code, reason = "mapping a file and reading it as words are wrapped there, once")]
+pub mod map;
 pub mod memory;
 mod perf;
 pub mod process;

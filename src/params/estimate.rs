@@ -62,7 +62,7 @@ const CHALLENGE: [Part; SectorSize::ALL.len()] = [
 ];
 
 /// Cost of a point of G2, in points of G1, measured.
-const G2_COST: f64 = 2.2;
+pub(super) const G2_COST: f64 = 2.2;
 
 /// Core seconds per point of G1, all included: 2 KiB took 80 core seconds, both cores at work, for its 10.24 M points of G1 and
 /// 0.69 M of G2.

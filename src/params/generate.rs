@@ -22,7 +22,7 @@ use crate::params::estimate::Estimate;
 use crate::params::groth16::write_keys;
 use crate::params::install::{Generated, Order, install};
 use crate::params::setup::{Seed, Setup};
-use crate::params::{Progress, name};
+use crate::params::{Progress, name, stages};
 use crate::sector::Shape;
 
 /// The generator's name in the marker of its files.
@@ -30,12 +30,13 @@ const GENERATOR: &str = concat!("sealbench ", env!("CARGO_PKG_VERSION"), " fixed
 
 /// Makes a shape's development parameters and puts them in place, or uses those that are there.
 ///
-/// Stages reported: "wait" (another process makes the same files), then those of [`write_keys`]. Runs on the process's rayon
+/// Stages reported: "wait" (another process makes the same files), then those of [`write_keys`] as parts of the whole. Runs on the process's rayon
 /// pool; does not depend on rust-fil-proofs' `LAYERS`.
 pub fn generate(order: &Order<'_>, seed: Seed, progress: &mut Progress<'_>) -> anyhow::Result<Generated> {
     let make = |params: &mut dyn Write, vk: &mut dyn Write, progress: &mut Progress<'_>| {
         require_memory(&order.estimate(), memory::available_bytes())?;
-        with_shape!(order.shape.sector_size.bytes(), set_up, &order.shape, seed, params, vk, progress)
+        let mut progress = stages::whole(&order.estimate(), progress);
+        with_shape!(order.shape.sector_size.bytes(), set_up, &order.shape, seed, params, vk, &mut progress)
     };
     install(order, GENERATOR, seed.mode(), make, progress)
 }
@@ -60,7 +61,8 @@ fn set_up<Tree: 'static + MerkleTreeTrait>(
     progress: &mut Progress<'_>,
 ) -> anyhow::Result<String> {
     let circuit = blank_circuit::<Tree>(shape)?;
-    Ok(write_keys(circuit, Setup::draw(seed), params, vk, progress)?.to_hex().to_string())
+    let constraints = Estimate::of(shape).constraints;
+    Ok(write_keys(circuit, constraints, Setup::draw(seed), params, vk, progress)?.to_hex().to_string())
 }
 
 type Compound<Tree> = StackedCompound<Tree, Sha256Hasher>;

@@ -15,30 +15,31 @@ use sealbench_kernels::fixed_base::{Field, G1Table, G2Table, Table};
 
 use crate::params::Progress;
 use crate::params::points::write_section;
-use crate::params::qap::{Domain, Evaluations, inverse};
+use crate::params::qap::{Domain, EVALUATE_STEPS, Evaluations, inverse};
 use crate::params::r1cs::R1cs;
 use crate::params::setup::Setup;
 
 /// Writes a circuit's proving key and verifying key; gives the checksum of its constraints.
 ///
-/// Stages reported: "record", "evaluate" (constraints), then "h", "l", "a", "b_g1" and "b_g2" (points).
+/// Stages reported: "record" (of so many `constraints`, as far as the caller knows), "evaluate" (steps), then "h", "l", "a", "b_g1" and "b_g2" (points).
 pub fn write_keys<C: Circuit<Scalar>>(
     circuit: C,
+    constraints: u64,
     setup: Setup,
     params: &mut dyn Write,
     vk: &mut dyn Write,
     progress: &mut Progress<'_>,
 ) -> Result<blake3::Hash> {
-    progress("record", 0, 1);
-    let circuit = R1cs::record(circuit).context("the circuit cannot be recorded")?;
-    let constraints = circuit.constraints() as u64;
-    progress("record", 1, 1);
-    progress("evaluate", 0, constraints);
+    progress("record", 0, constraints);
+    let circuit = R1cs::record(circuit, &mut |done| progress("record", done, constraints))
+        .context("the circuit cannot be recorded")?;
+    progress("record", constraints, constraints);
+    progress("evaluate", 0, EVALUATE_STEPS);
     let domain = Domain::new(circuit.constraints())?;
-    let evaluations = Evaluations::new(&circuit, &domain, &setup)?;
+    let evaluations =
+        Evaluations::new(&circuit, &domain, &setup, &mut |done| progress("evaluate", done, EVALUATE_STEPS))?;
     let (inputs, checksum) = (circuit.inputs, circuit.checksum());
     drop(circuit);
-    progress("evaluate", constraints, constraints);
     write_points(inputs, &domain, evaluations, &setup, params, vk, progress)?;
     Ok(checksum)
 }
@@ -204,7 +205,7 @@ mod tests {
 
     fn ours(circuit: Made, setup: Setup) -> Result<(Vec<u8>, Vec<u8>)> {
         let (mut params, mut vk) = (Vec::new(), Vec::new());
-        write_keys(circuit, setup, &mut params, &mut vk, &mut |_, _, _| ())?;
+        write_keys(circuit, 1, setup, &mut params, &mut vk, &mut |_, _, _| ())?;
         Ok((params, vk))
     }
 
@@ -373,7 +374,7 @@ mod tests {
         });
         let (g1, g2, waste) = setup(0);
         let mut progress = |stage: &str, done: u64, total: u64| stages.push((stage.to_owned(), done, total));
-        write_keys(circuit, Setup::new(g1, g2, waste), &mut Vec::new(), &mut Vec::new(), &mut progress).unwrap();
+        write_keys(circuit, 2, Setup::new(g1, g2, waste), &mut Vec::new(), &mut Vec::new(), &mut progress).unwrap();
         let mut names: Vec<&str> = stages.iter().map(|(stage, ..)| stage.as_str()).collect();
         names.dedup();
         assert_eq!(names, ["record", "evaluate", "h", "l", "a", "b_g1", "b_g2"]);

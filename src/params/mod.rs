@@ -24,6 +24,8 @@ pub mod search;
 #[cfg(feature = "reference")]
 pub mod setup;
 pub mod sidecar;
+#[cfg(feature = "reference")]
+mod stages;
 
 /// Called with what is being done (a stage, or the file being hashed), how much is done, and of how much.
-pub type Progress<'a> = dyn FnMut(&str, u64, u64) + 'a;
+pub type Progress<'a> = dyn FnMut(&str, u64, u64) + Send + 'a;

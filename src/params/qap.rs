@@ -65,6 +65,9 @@ impl Domain {
     }
 }
 
+/// Steps of [`Evaluations::new`]: the Lagrange polynomials, and the sums of three matrices.
+pub const EVALUATE_STEPS: u64 = 4;
+
 /// What the points of each section are multiples of the generators by, all variables; inputs come first.
 pub struct Evaluations {
     /// u_i(tau).
@@ -76,14 +79,22 @@ pub struct Evaluations {
 }
 
 impl Evaluations {
-    /// Evaluates a circuit's polynomials.
-    pub fn new(circuit: &R1cs, domain: &Domain, setup: &Setup) -> Result<Evaluations, SynthesisError> {
+    /// Evaluates a circuit's polynomials; says after each of [`EVALUATE_STEPS`] how many are done.
+    pub fn new(
+        circuit: &R1cs,
+        domain: &Domain,
+        setup: &Setup,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Evaluations, SynthesisError> {
         let [alpha, beta, gamma, delta, tau] = setup.waste();
         let lagrange = domain.lagrange(tau)?;
+        progress(1);
         let [mut a, mut b, mut ext] = [(); 3].map(|()| Secrets::zeros(circuit.variables()));
-        circuit.a.add_column_sums(&circuit.coefficients, &lagrange, &mut a);
-        circuit.b.add_column_sums(&circuit.coefficients, &lagrange, &mut b);
-        circuit.c.add_column_sums(&circuit.coefficients, &lagrange, &mut ext);
+        let matrices = [(&circuit.a, &mut a), (&circuit.b, &mut b), (&circuit.c, &mut ext)];
+        for (step, (matrix, sums)) in (2..).zip(matrices) {
+            matrix.add_column_sums(&circuit.coefficients, &lagrange, sums);
+            progress(step);
+        }
         let (inputs, aux) = ext.split_at_mut(circuit.inputs);
         for (ext, first, divisor) in [(inputs, 0, inverse(gamma)?), (aux, circuit.inputs, inverse(delta)?)] {
             ext.par_iter_mut().zip(&a[first..]).zip(&b[first..]).for_each(|((ext, a), b)| {

@@ -41,13 +41,19 @@ pub struct Matrix {
 /// Marks an input's column while its final place is not known.
 const INPUT: u32 = 1 << 31;
 
+/// Constraints between two reports of progress: some tens of milliseconds.
+const SAY_EVERY: usize = 1 << 16;
+
 /// Index of the coefficient one, the most frequent.
 const ONE: u32 = 0;
 
 impl R1cs {
-    /// Records a circuit that has no witness.
-    pub fn record<C: Circuit<Scalar>>(circuit: C) -> Result<R1cs, SynthesisError> {
-        let mut recorder = Recorder::new();
+    /// Records a circuit that has no witness; says now and then how many constraints there are so far.
+    pub fn record<C: Circuit<Scalar>>(
+        circuit: C,
+        progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<R1cs, SynthesisError> {
+        let mut recorder = Recorder { progress: Some(progress), ..Recorder::new() };
         recorder.alloc_input(|| "one", || Ok(Scalar::ONE))?;
         circuit.synthesize(&mut recorder)?;
         for input in 0..recorder.inputs {
@@ -137,13 +143,14 @@ impl Matrix {
 }
 
 /// The constraint system that records.
-struct Recorder {
+struct Recorder<'a> {
     inputs: usize,
     aux: usize,
     a: Matrix,
     b: Matrix,
     c: Matrix,
     coefficients: Interned,
+    progress: Option<&'a mut (dyn FnMut(u64) + Send)>,
 }
 
 /// Distinct coefficients in the order of their first use.
@@ -188,7 +195,7 @@ impl Hasher for FirstWord {
     fn write_usize(&mut self, _: usize) {}
 }
 
-impl Recorder {
+impl Recorder<'_> {
     fn finish(mut self) -> Result<R1cs, SynthesisError> {
         let matrices = [&self.a, &self.b, &self.c];
         let fits = matrices.iter().all(|matrix| u32::try_from(matrix.terms()).is_ok());
@@ -198,7 +205,7 @@ impl Recorder {
         for matrix in [&mut self.a, &mut self.b, &mut self.c] {
             matrix.place_inputs(self.inputs as u32);
         }
-        let Recorder { inputs, aux, a, b, c, coefficients } = self;
+        let Recorder { inputs, aux, a, b, c, coefficients, .. } = self;
         Ok(R1cs { inputs, aux, a, b, c, coefficients: coefficients.values })
     }
 }
@@ -217,12 +224,12 @@ fn record_row(matrix: &mut Matrix, coefficients: &mut Interned, row: &LinearComb
     matrix.ends.push(matrix.columns.len() as u32);
 }
 
-impl ConstraintSystem<Scalar> for Recorder {
+impl ConstraintSystem<Scalar> for Recorder<'_> {
     type Root = Self;
 
     fn new() -> Self {
         let [a, b, c] = [(); 3].map(|()| Matrix::default());
-        Recorder { inputs: 0, aux: 0, a, b, c, coefficients: Interned::new() }
+        Recorder { inputs: 0, aux: 0, a, b, c, coefficients: Interned::new(), progress: None }
     }
 
     fn alloc<F, A, AR>(&mut self, _: A, _: F) -> Result<Variable, SynthesisError> {
@@ -244,6 +251,12 @@ impl ConstraintSystem<Scalar> for Recorder {
         record_row(&mut self.a, &mut self.coefficients, &a(LinearCombination::zero()));
         record_row(&mut self.b, &mut self.coefficients, &b(LinearCombination::zero()));
         record_row(&mut self.c, &mut self.coefficients, &c(LinearCombination::zero()));
+        let constraints = self.a.ends.len();
+        if constraints.is_multiple_of(SAY_EVERY)
+            && let Some(progress) = &mut self.progress
+        {
+            progress(constraints as u64);
+        }
     }
 
     fn push_namespace<NR, N>(&mut self, _: N) {}
@@ -283,7 +296,7 @@ mod tests {
 
     #[test]
     fn rows_hold_the_circuit_and_a_constraint_for_each_input() {
-        let r1cs = R1cs::record(Small(2)).unwrap();
+        let r1cs = R1cs::record(Small(2), &mut |_| ()).unwrap();
         assert_eq!((r1cs.inputs, r1cs.aux, r1cs.constraints(), r1cs.variables()), (2, 2, 4, 4));
         // One, y, x, z; the coefficients one and two.
         assert_eq!(r1cs.coefficients, [1, 2].map(Scalar::from));
@@ -296,7 +309,7 @@ mod tests {
 
     #[test]
     fn column_sums_weigh_the_rows() {
-        let r1cs = R1cs::record(Small(5)).unwrap();
+        let r1cs = R1cs::record(Small(5), &mut |_| ()).unwrap();
         let weights = [1, 10, 100, 1000].map(Scalar::from);
         for (matrix, expected) in [(&r1cs.a, [100, 1010, 1, 0]), (&r1cs.b, [12, 1, 0, 0]), (&r1cs.c, [5, 10, 0, 1])] {
             let mut sums = [7; 4].map(Scalar::from);
@@ -307,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_checksum_is_the_circuits() {
-        let checksum = |c| R1cs::record(Small(c)).unwrap().checksum();
+        let checksum = |c| R1cs::record(Small(c), &mut |_| ()).unwrap().checksum();
         assert_eq!(checksum(5), checksum(5));
         assert_ne!(checksum(5), checksum(6));
         assert_ne!(checksum(1), checksum(2));

@@ -1,10 +1,12 @@
 //! The phases of sealing and the engines that run them.
 
 pub mod events;
+pub mod native;
 pub mod progress;
 #[cfg(feature = "reference")]
 pub mod reference;
 pub mod settings;
+mod store;
 
 use std::fmt;
 use std::path::Path;
@@ -17,6 +19,7 @@ use crate::error::Stop;
 use crate::measure::probe::Probe;
 use crate::sector::{Identity, Shape};
 use crate::trial::job::{Outcome, Proving};
+use crate::trial::spec::Native;
 
 /// A phase of sealing, in the order they run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -94,45 +97,71 @@ impl fmt::Display for Engine {
 pub struct PhaseContext<'a> {
     /// What is sealed.
     pub shape: &'a Shape,
-    /// The sector's ids.
+    /// The sector's ids; of a batch, the first sector's.
     pub identity: &'a Identity,
-    /// Directory of the phase's inputs; its outputs go there too.
+    /// Sectors processed together.
+    pub sectors: u32,
+    /// Directory of the phase's inputs; its outputs go there too, those of a batch's further sectors in directories in it
+    /// ([`crate::sector::files::sector_dir`]).
     pub dir: &'a Path,
+    /// Cores that the process is pinned to.
+    pub cores: &'a [usize],
+    /// Worker threads.
+    pub threads: u32,
+    /// Rows above the leaves that tree_r_last leaves out.
+    pub rows_to_discard: u32,
+    /// Settings of the native engine.
+    pub native: &'a Native,
+    /// Directory of the parent cache, for a native p1 that reads it.
+    pub parents: Option<&'a Path>,
     /// For p4: how to prove.
     pub proving: Option<&'a Proving>,
     /// Where the measurement goes.
     pub probe: &'a Probe,
+    /// Called with a span, units done, units in all, and the unit's name, by a phase that counts for itself. Does not return when the run
+    /// is to stop.
+    pub progress: &'a (dyn Fn(&str, u64, u64, &str) + Sync),
+}
+
+impl<'a> PhaseContext<'a> {
+    /// The cores that threads of the native engine work on, one each.
+    pub fn working_cores(&self) -> &'a [usize] {
+        &self.cores[..self.cores.len().min(self.threads as usize)]
+    }
 }
 
 /// Whether an engine can run a phase in this build.
-pub fn is_available(engine: Engine) -> bool {
+pub fn is_available(engine: Engine, phase: Phase) -> bool {
     match engine {
-        Engine::Native => false,
+        Engine::Native => native::PHASES.contains(&phase),
         Engine::Reference => cfg!(feature = "reference"),
     }
 }
 
 /// Runs a phase.
-#[cfg(feature = "reference")]
 pub fn run(phase: Phase, engine: Engine, context: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
     match engine {
+        Engine::Native => native::run(phase, context),
+        #[cfg(feature = "reference")]
         Engine::Reference => reference::run(phase, context),
-        Engine::Native => Err(unavailable(engine)),
+        #[cfg(not(feature = "reference"))]
+        Engine::Reference => Err(unavailable(engine, phase)),
     }
 }
 
-/// Runs a phase.
-#[cfg(not(feature = "reference"))]
-pub fn run(_: Phase, engine: Engine, _: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
-    Err(unavailable(engine))
-}
-
-/// The error for an engine that this build lacks.
-pub fn unavailable(engine: Engine) -> anyhow::Error {
+/// The error for a phase that an engine lacks in this build.
+pub fn unavailable(engine: Engine, phase: Phase) -> anyhow::Error {
     Stop::Usage.error(match engine {
-        Engine::Native => "there is no native engine yet: use --engine reference",
+        Engine::Native => {
+            let has: Vec<&str> = native::PHASES.iter().map(|phase| phase.name()).collect();
+            format!(
+                "the native engine has no {phase}: name the phases that it has with --phases {}, or leave --engine out and the reference \
+                 runs the others",
+                has.join(",")
+            )
+        }
         Engine::Reference => {
-            "this binary was built without the reference engine: build it with the feature `reference`"
+            "this binary was built without the reference engine: build it with the feature `reference`".to_string()
         }
     })
 }

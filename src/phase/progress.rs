@@ -5,9 +5,10 @@ use std::fs;
 use crate::measure::probe::Probe;
 use crate::measure::timeline::Timeline;
 use crate::params::estimate::Estimate;
-use crate::phase::Phase;
+use crate::phase::{Engine, Phase};
 use crate::sector::Shape;
-use crate::sector::shape::{NODE_BYTES, PARENTS};
+use crate::sector::parents::ROW_BYTES;
+use crate::sector::shape::NODE_BYTES;
 use crate::trial::job::{Task, Trial};
 use crate::trial::status::Progress;
 
@@ -34,8 +35,7 @@ impl Watcher {
     /// How far the work is; `None` before it starts and where it reports for itself. Within a span that shows nothing it stands still.
     pub fn look(&mut self, probe: &Probe) -> Option<Progress> {
         match &self.trial.task {
-            Task::Params { .. } => None,
-            Task::Parents => Some(parents(&self.trial.shape)),
+            Task::Params { .. } | Task::Parents { .. } | Task::Phase { engine: Engine::Native, .. } => None,
             Task::Phase { phase, proving, .. } => {
                 let span = probe.timeline.current()?;
                 let read = read_bytes()?;
@@ -64,14 +64,6 @@ fn progress(phase: Phase, at_once: u32, threads: u32, seen: &Seen<'_>) -> Progre
     Progress { span: seen.span.to_string(), done: done.min(total), total, unit: unit.to_string() }
 }
 
-/// The parent cache is written through a map, part by part: its resident pages say how much is done.
-fn parents(shape: &Shape) -> Progress {
-    let nodes = shape.sector_size.nodes();
-    let resident_kib = procfs::process::Process::myself().ok().and_then(|me| me.status().ok()?.rssfile).unwrap_or(0);
-    let done = (resident_kib * 1024 / (PARENTS * 4)).min(nodes);
-    Progress { span: "parents".into(), done, total: nodes, unit: "node".into() }
-}
-
 /// Whole layers, and within a layer the window of the parent cache that is mapped now: the labels follow it node by node.
 fn labels(seen: &Seen<'_>) -> u64 {
     let nodes = seen.shape.sector_size.nodes();
@@ -84,7 +76,7 @@ fn parent_window(nodes: u64) -> Option<u64> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     let line = maps.lines().find(|line| line.contains("-sdr-parent-"))?;
     let offset = u64::from_str_radix(line.split_whitespace().nth(2)?, 16).ok()?;
-    Some((offset / (PARENTS * 4)).min(nodes))
+    Some((offset / ROW_BYTES).min(nodes))
 }
 
 /// Cost of one hash relative to the others, measured with neptune on one Zen 4 core, microseconds.

@@ -42,7 +42,10 @@ pub(super) fn adopt(path: &Path, run: &str) -> anyhow::Result<Option<Manifest>> 
         shape,
         spec: None,
         data: Some(Data { comm_d: Bytes32(comm_d), dir: ".".into(), files: data_files }),
-        sets: BTreeMap::from([("benchy".to_string(), Set { dir: ".".into(), engine: None, repeat: 0, phases })]),
+        sets: BTreeMap::from([(
+            "benchy".to_string(),
+            Set { dir: ".".into(), engine: None, repeat: 0, sector: 0, phases },
+        )]),
     }))
 }
 

@@ -1,6 +1,8 @@
 //! Which file belongs to which phase. Cache files are named as by rust-fil-proofs, the files between phases as by benchy
 //! (`--preserve-cache`), so that directories of either can be continued.
 
+use std::path::{Path, PathBuf};
+
 use crate::phase::Phase;
 use crate::sector::Shape;
 
@@ -22,6 +24,8 @@ pub const PROOF: &str = "proof";
 pub const P_AUX: &str = "p_aux";
 /// Store configurations of layers and trees (`TemporaryAux`, bincode).
 pub const T_AUX: &str = "t_aux";
+/// The layers of an unfinished p1 that are whole, JSON; only in a phase's scratch directory.
+pub const WHOLE_LAYERS: &str = "whole-layers.json";
 /// The binary SHA-256 tree over the data.
 pub const TREE_D: &str = "sc-02-data-tree-d.dat";
 
@@ -30,8 +34,13 @@ pub fn layer(layer: u32) -> String {
     format!("sc-02-data-layer-{layer}.dat")
 }
 
+/// A sector's directory in the scratch directory of a batch: the first sector's files lie in that itself.
+pub fn sector_dir(dir: &Path, sector: u32) -> PathBuf {
+    if sector == 0 { dir.to_path_buf() } else { dir.join(format!("sector-{sector}")) }
+}
+
 /// Files of a tree that is split into base trees: unnumbered if there is but one (`storage_proofs_core::merkle::split_config`).
-fn trees(name: &str, shape: &Shape) -> Vec<String> {
+pub fn trees(name: &str, shape: &Shape) -> Vec<String> {
     match shape.sector_size.base_trees() {
         1 => vec![format!("sc-02-data-{name}.dat")],
         n => (0..n).map(|i| format!("sc-02-data-{name}-{i}.dat")).collect(),

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 /// A run's seed: 32 bytes, written as hexadecimal; shorter input is extended with zeros.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -93,6 +94,25 @@ impl Identity {
             ticket: Bytes32(derive(seed, "sealbench 2026 ticket")),
             c1_seed: Bytes32(c1_seed),
         }
+    }
+
+    /// A sector of a batch that begins with this one: its number is that much higher, everything else is the same.
+    pub fn in_batch(&self, sector: u32) -> Identity {
+        Identity { sector_id: self.sector_id.wrapping_add(u64::from(sector)), ..self.clone() }
+    }
+
+    /// The replica id (Filecoin spec, "Replica ID"; `generate_replica_id` of storage-proofs-porep).
+    pub fn replica_id(&self, comm_d: &[u8; 32]) -> [u8; 32] {
+        let mut id: [u8; 32] = Sha256::new()
+            .chain_update(self.prover_id.0)
+            .chain_update(self.sector_id.to_be_bytes())
+            .chain_update(self.ticket.0)
+            .chain_update(comm_d)
+            .chain_update(self.porep_id.0)
+            .finalize()
+            .into();
+        id[31] &= 0x3f;
+        id
     }
 
     /// The fixed identity that benchy seals with (fil-proofs-tooling: `shared.rs`, `benchy/porep.rs`).

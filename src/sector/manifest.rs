@@ -27,6 +27,9 @@ const MAX_MANIFEST_BYTES: u64 = 64 << 20;
 /// The most repetitions of a run.
 pub const MAX_REPEATS: u32 = 10_000;
 
+/// The most sectors of a batch.
+pub const MAX_SECTORS: u32 = 4096;
+
 /// What a run directory holds.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -61,7 +64,7 @@ pub struct Data {
     pub files: Vec<FileEntry>,
 }
 
-/// The files of one engine and repeat.
+/// The files of one engine, repeat and sector.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Set {
@@ -71,6 +74,9 @@ pub struct Set {
     pub engine: Option<Engine>,
     /// The repeat, from 0.
     pub repeat: u32,
+    /// The sector of a batch, from 0.
+    #[serde(default)]
+    pub sector: u32,
     /// The phases that are whole.
     pub phases: BTreeMap<Phase, Whole>,
 }
@@ -172,8 +178,10 @@ pub fn read(dir: &Path) -> anyhow::Result<Option<Manifest>> {
     let Shape { sector_size, layers, partitions } = manifest.shape;
     Shape::new(sector_size, Some(layers), Some(partitions), true)
         .map_err(|e| Stop::Usage.error(format!("{} has an impossible shape: {e}", path.display())))?;
-    let foreign =
-        manifest.sets.values().find(|set| set.repeat > MAX_REPEATS || !set.holds_only_outputs(&manifest.shape));
+    let foreign = manifest
+        .sets
+        .values()
+        .find(|set| set.repeat > MAX_REPEATS || set.sector >= MAX_SECTORS || !set.holds_only_outputs(&manifest.shape));
     if foreign.is_some() || manifest.data.as_ref().is_some_and(|data| !data.holds_only_inputs()) {
         return Err(Stop::Usage.error(format!("{} lists files that no phase makes", path.display())));
     }

@@ -6,6 +6,7 @@
 //! data/                staged-file, piece-infos-file: the input of every set
 //! reference-0/         one set: cache files, files between the phases, the replica, the proof
 //! reference-0/work-p2/ scratch of a phase that runs now; gone when the phase is whole
+//! native-0.1/          the set of the second sector of a batch
 //! ```
 
 use std::collections::BTreeMap;
@@ -25,6 +26,29 @@ use crate::trial::spec::Spec;
 
 /// Directory of the sector's data in a run directory.
 const DATA: &str = "data";
+
+/// Which set of files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetKey {
+    /// The engine.
+    pub engine: Engine,
+    /// The repeat, from 0.
+    pub repeat: u32,
+    /// The sector of a batch, from 0; where a phase works on a batch, its first.
+    pub sector: u32,
+}
+
+impl SetKey {
+    /// The set of another sector of the same batch.
+    fn of_sector(self, sector: u32) -> SetKey {
+        SetKey { sector, ..self }
+    }
+
+    fn name(self) -> String {
+        let SetKey { engine, repeat, sector } = self;
+        if sector == 0 { format!("{engine}-{repeat}") } else { format!("{engine}-{repeat}.{sector}") }
+    }
+}
 
 /// A run directory that this process works in; it holds the lock that keeps a second run out.
 #[derive(Debug)]
@@ -71,9 +95,9 @@ impl RunDir {
         Ok(Some(RunDir { path: path.to_path_buf(), manifest, _lock: lock(path)? }))
     }
 
-    /// Removes what a killed run left, before a new one works here.
-    pub fn settle(&mut self) -> anyhow::Result<()> {
-        self.remove_leftovers()?;
+    /// Removes what a killed run left, before a new one works here; one that resumes keeps the whole layers of an unfinished p1.
+    pub fn settle(&mut self, resume: bool) -> anyhow::Result<()> {
+        self.remove_leftovers(resume)?;
         self.save()
     }
 
@@ -120,14 +144,14 @@ impl RunDir {
         self.save()
     }
 
-    /// The set of an engine and repeat.
-    pub fn set(&self, engine: Engine, repeat: u32) -> Option<&Set> {
-        self.manifest.sets.get(&set_name(engine, repeat))
+    /// A set, if there is one.
+    pub fn set(&self, key: SetKey) -> Option<&Set> {
+        self.manifest.sets.get(&key.name())
     }
 
     /// Whether a phase of a set is whole.
-    pub fn is_whole(&self, phase: Phase, engine: Engine, repeat: u32) -> bool {
-        self.set(engine, repeat).is_some_and(|set| set.phases.contains_key(&phase))
+    pub fn is_whole(&self, phase: Phase, key: SetKey) -> bool {
+        self.set(key).is_some_and(|set| set.phases.contains_key(&phase))
     }
 
     /// The lowest repeat from which on no set of this engine holds any of these phases.
@@ -137,22 +161,23 @@ impl RunDir {
         self.manifest.sets.values().filter(taken).map(|set| set.repeat + 1).max().unwrap_or(0)
     }
 
-    /// The set whose outputs of `phase` a later phase of (engine, repeat) reads: its own, else one of the same engine, else any.
-    fn source(&self, phase: Phase, engine: Engine, repeat: u32) -> Option<&Set> {
-        let has = |set: &&Set| set.phases.contains_key(&phase);
+    /// The set whose outputs of `phase` a later phase of a set reads: its own, else one of the same engine, else any of that sector.
+    fn source(&self, phase: Phase, key: SetKey) -> Option<&Set> {
+        let has = |set: &&Set| set.sector == key.sector && set.phases.contains_key(&phase);
         let sets = || self.manifest.sets.values().filter(has);
-        self.set(engine, repeat)
+        self.set(key)
             .filter(has)
-            .or_else(|| sets().find(|set| set.engine == Some(engine)))
+            .or_else(|| sets().find(|set| set.engine == Some(key.engine)))
             .or_else(|| sets().next())
     }
 
     /// Whether everything that a phase reads is there; the error names what is missing.
-    pub fn check_inputs_exist(&self, phase: Phase, engine: Engine, repeat: u32) -> anyhow::Result<()> {
+    pub fn check_inputs_exist(&self, phase: Phase, key: SetKey) -> anyhow::Result<()> {
         for &needed in files::needs(phase).0 {
-            if self.source(needed, engine, repeat).is_none() {
+            if self.source(needed, key).is_none() {
+                let of = if key.sector > 0 { format!(" of sector {}", key.sector) } else { String::new() };
                 return Err(Stop::Usage.error(format!(
-                    "{phase} needs the output of {needed}, and {} holds none: run {needed} first, or add it to --phases",
+                    "{phase} needs the output of {needed}, and {} holds none{of}: run {needed} first, or add it to --phases",
                     self.path.display()
                 )));
             }
@@ -160,79 +185,101 @@ impl RunDir {
         Ok(())
     }
 
-    /// Prepares the scratch directory of a phase: its inputs checked against the manifest and linked, for p2 a fresh copy of the data
-    /// (the reference encodes in place). Nothing else is in it, because the reference trusts whatever it finds.
-    pub fn prepare(&self, phase: Phase, engine: Engine, repeat: u32) -> anyhow::Result<PathBuf> {
-        let set_dir = self.path.join(set_name(engine, repeat));
-        let work = set_dir.join(work_name(phase));
-        remove_dir(&work)?;
-        fs::create_dir_all(&work).with_context(|| format!("cannot make {}", work.display()))?;
-        let (phases, data_files) = files::needs(phase);
-        if !data_files.is_empty() {
-            let data = self.manifest.data.as_ref().context("the sector's data is missing")?;
-            let needed = data.files.iter().filter(|file| data_files.contains(&file.name.as_str()));
-            link_all(&self.path.join(&data.dir), needed, &work)?;
+    /// Prepares the scratch directory of a phase over some sectors: their inputs checked against the manifest and linked, for the
+    /// reference's p2, which encodes in place, a fresh copy of the data. Nothing else is in it, because the reference trusts whatever it finds; only whole layers that
+    /// [`RunDir::settle`] kept for the native engine stay.
+    pub fn prepare(&self, phase: Phase, key: SetKey, sectors: u32) -> anyhow::Result<PathBuf> {
+        let work = self.work(phase, key);
+        if phase == Phase::P1 && key.engine == Engine::Native {
+            keep_layers(&work, &self.manifest.shape)?;
+        } else {
+            remove_dir(&work)?;
         }
-        for &needed in phases {
-            self.check_inputs_exist(phase, engine, repeat)?;
-            let source = self.source(needed, engine, repeat).expect("checked above");
-            link_all(&self.path.join(&source.dir), &source.phases[&needed].files, &work)?;
+        for sector in 0..sectors {
+            let key = key.of_sector(key.sector + sector);
+            self.link_inputs(phase, key, &files::sector_dir(&work, sector))?;
         }
-        if phase == Phase::P2 {
+        if phase == Phase::P2 && key.engine == Engine::Reference {
             let (from, to) = (work.join(files::STAGED), work.join(files::SEALED));
             fs::copy(&from, &to).with_context(|| format!("cannot copy the data to {}", to.display()))?;
         }
         Ok(work)
     }
 
-    /// Digests of the files that a phase left in its scratch directory.
-    pub fn digests(&self, phase: Phase, engine: Engine, repeat: u32) -> anyhow::Result<Vec<FileEntry>> {
-        let work = self.path.join(set_name(engine, repeat)).join(work_name(phase));
-        entries(&work, &files::outputs(phase, &self.manifest.shape))
+    fn link_inputs(&self, phase: Phase, key: SetKey, work: &Path) -> anyhow::Result<()> {
+        fs::create_dir_all(work).with_context(|| format!("cannot make {}", work.display()))?;
+        let (phases, data_files) = files::needs(phase);
+        if !data_files.is_empty() {
+            let data = self.manifest.data.as_ref().context("the sector's data is missing")?;
+            let needed = data.files.iter().filter(|file| data_files.contains(&file.name.as_str()));
+            link_all(&self.path.join(&data.dir), needed, work)?;
+        }
+        for &needed in phases {
+            self.check_inputs_exist(phase, key)?;
+            let source = self.source(needed, key).expect("checked above");
+            link_all(&self.path.join(&source.dir), &source.phases[&needed].files, work)?;
+        }
+        Ok(())
+    }
+
+    /// Digests of the files that a phase left in its scratch directory, by sector.
+    pub fn digests(&self, phase: Phase, key: SetKey, sectors: u32) -> anyhow::Result<Vec<Vec<FileEntry>>> {
+        let work = self.work(phase, key);
+        let names = files::outputs(phase, &self.manifest.shape);
+        (0..sectors).map(|sector| entries(&files::sector_dir(&work, sector), &names)).collect()
     }
 
     /// Makes a phase whole: its files move to their final names, and the manifest says so. A kill before the manifest is written
-    /// leaves files that the next start removes.
+    /// leaves files that the next start removes. The record of a batch is the first sector's.
     pub fn commit(
         &mut self,
         phase: Phase,
-        engine: Engine,
-        repeat: u32,
-        files: Vec<FileEntry>,
+        key: SetKey,
+        files: Vec<Vec<FileEntry>>,
         record: PhaseRecord,
     ) -> anyhow::Result<()> {
-        let name = set_name(engine, repeat);
-        let set_dir = self.path.join(&name);
-        let work = set_dir.join(work_name(phase));
-        for file in &files {
-            let to = set_dir.join(&file.name);
-            fs::rename(work.join(&file.name), &to)
-                .with_context(|| format!("cannot move a file to {}", to.display()))?;
+        let work = self.work(phase, key);
+        let mut record = Some(record);
+        for (sector, files) in (0..).zip(files) {
+            let key = key.of_sector(key.sector + sector);
+            let (from, to) = (files::sector_dir(&work, sector), self.path.join(key.name()));
+            fs::create_dir_all(&to).with_context(|| format!("cannot make {}", to.display()))?;
+            for file in &files {
+                let to = to.join(&file.name);
+                fs::rename(from.join(&file.name), &to)
+                    .with_context(|| format!("cannot move a file to {}", to.display()))?;
+            }
+            let SetKey { engine, repeat, sector } = key;
+            let empty = Set { dir: key.name(), engine: Some(engine), repeat, sector, phases: BTreeMap::new() };
+            let set = self.manifest.sets.entry(key.name()).or_insert(empty);
+            set.phases.insert(phase, Whole { files, record: record.take() });
         }
-        let set = self.manifest.sets.entry(name.clone()).or_insert_with(|| Set {
-            dir: name,
-            engine: Some(engine),
-            repeat,
-            phases: BTreeMap::new(),
-        });
-        set.phases.insert(phase, Whole { files, record: Some(record) });
         self.save()?;
         remove_dir(&work)
     }
 
-    /// Removes the scratch directory of a phase that did not become whole.
-    pub fn discard(&self, phase: Phase, engine: Engine, repeat: u32) -> anyhow::Result<()> {
-        remove_dir(&self.path.join(set_name(engine, repeat)).join(work_name(phase)))
+    /// Removes the scratch directory of a phase that did not become whole, but for what a resumed run goes on from.
+    pub fn discard(&self, phase: Phase, key: SetKey) -> anyhow::Result<()> {
+        let work = self.work(phase, key);
+        if phase == Phase::P1 && key.engine == Engine::Native {
+            return keep_layers(&work, &self.manifest.shape);
+        }
+        remove_dir(&work)
     }
 
     /// What was measured when a phase became whole.
-    pub fn whole_record(&self, phase: Phase, engine: Engine, repeat: u32) -> Option<PhaseRecord> {
-        self.set(engine, repeat)?.phases.get(&phase)?.record.clone()
+    pub fn whole_record(&self, phase: Phase, key: SetKey) -> Option<PhaseRecord> {
+        self.set(key)?.phases.get(&phase)?.record.clone()
+    }
+
+    fn work(&self, phase: Phase, key: SetKey) -> PathBuf {
+        self.path.join(key.name()).join(work_name(phase))
     }
 
     /// Removes the files of a set that are not needed any more; its records stay.
-    pub fn remove_set_files(&mut self, engine: Engine, repeat: u32) -> anyhow::Result<()> {
-        remove_dir(&self.path.join(set_name(engine, repeat)))
+    pub fn remove_set_files(&mut self, key: SetKey, sectors: u32) -> anyhow::Result<()> {
+        (key.sector..key.sector + sectors)
+            .try_for_each(|sector| remove_dir(&self.path.join(key.of_sector(sector).name())))
     }
 
     /// Removes the sector's data and every set: the manifest, the log and the status stay.
@@ -245,7 +292,7 @@ impl RunDir {
     }
 
     /// Removes what a killed run left: scratch directories, and files of phases that never became whole.
-    fn remove_leftovers(&mut self) -> anyhow::Result<()> {
+    fn remove_leftovers(&mut self, keep: bool) -> anyhow::Result<()> {
         let shape = self.manifest.shape;
         for entry in fs::read_dir(&self.path).with_context(|| format!("cannot read {}", self.path.display()))? {
             let entry = entry?;
@@ -259,7 +306,12 @@ impl RunDir {
             }
             let whole = |phase| self.manifest.sets.get(&name).is_some_and(|set| set.phases.contains_key(&phase));
             for phase in Phase::ALL {
-                remove_dir(&entry.path().join(work_name(phase)))?;
+                let work = entry.path().join(work_name(phase));
+                if keep && phase == Phase::P1 && name.starts_with(Engine::Native.name()) {
+                    keep_layers(&work, &shape)?;
+                } else {
+                    remove_dir(&work)?;
+                }
                 for file in files::outputs(phase, &shape).into_iter().filter(|_| !whole(phase)) {
                     remove_file(&entry.path().join(file))?;
                 }
@@ -273,15 +325,45 @@ impl RunDir {
     }
 }
 
-fn set_name(engine: Engine, repeat: u32) -> String {
-    format!("{engine}-{repeat}")
-}
-
 fn is_set_name(name: &str) -> bool {
+    let is_number = |text: &str| text.parse::<u32>().is_ok();
     [Engine::Native, Engine::Reference]
         .iter()
         .filter_map(|engine| name.strip_prefix(engine.name())?.strip_prefix('-'))
-        .any(|repeat| repeat.parse::<u32>().is_ok())
+        .any(|rest| {
+            rest.split_once('.').map_or(is_number(rest), |(repeat, sector)| is_number(repeat) && is_number(sector))
+        })
+}
+
+/// Removes everything from a scratch directory of p1 but plain layer files and the list of those that are whole, of all sectors. The
+/// engine checks each against the list before it goes on from there.
+fn keep_layers(work: &Path, shape: &Shape) -> anyhow::Result<()> {
+    if !work.join(files::WHOLE_LAYERS).is_file() {
+        return remove_dir(work);
+    }
+    let kept = [files::layers(shape), vec![files::WHOLE_LAYERS.to_string()]].concat();
+    let list = |dir: &Path| fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()));
+    for entry in list(work)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        if !entry.file_type()?.is_dir() {
+            remove_unless(&entry, &kept)?;
+        } else if name.strip_prefix("sector-").is_some_and(|sector| sector.parse::<u32>().is_ok()) {
+            list(&path)?.try_for_each(|entry| remove_unless(&entry?, &kept))?;
+        } else {
+            remove_dir(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes an entry unless it is a plain file of one of these names.
+fn remove_unless(entry: &fs::DirEntry, kept: &[String]) -> anyhow::Result<()> {
+    let kind = entry.file_type()?;
+    if kind.is_file() && kept.iter().any(|name| entry.file_name() == name.as_str()) {
+        return Ok(());
+    }
+    if kind.is_dir() { remove_dir(&entry.path()) } else { remove_file(&entry.path()) }
 }
 
 fn work_name(phase: Phase) -> String {

@@ -11,9 +11,6 @@ use crate::error::Stop;
 /// Bytes of a node: one label, one tree element, one word of data.
 pub const NODE_BYTES: u64 = 32;
 
-/// Parents of a node: 6 from DRSample and 8 from the expander.
-pub const PARENTS: u64 = 14;
-
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -62,6 +59,14 @@ impl SectorSize {
             s if s == 16 * KIB || s == 32 * GIB => 8,
             s if s == 32 * KIB || s == 64 * GIB => 16,
             _ => 1,
+        }
+    }
+
+    /// How the base trees are joined: base trees under a node, then nodes under the root; 1 where there is no such level.
+    pub fn tree_arities(self) -> [u64; 2] {
+        match self.base_trees() {
+            16 => [8, 2],
+            trees => [trees, 1],
         }
     }
 

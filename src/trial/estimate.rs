@@ -3,7 +3,8 @@
 use bytesize::ByteSize;
 
 use crate::params::estimate::Estimate;
-use crate::phase::Phase;
+use crate::phase::native::p2;
+use crate::phase::{Engine, Phase};
 use crate::sector::Shape;
 use crate::trial::spec::{ParamsMode, Spec};
 
@@ -61,11 +62,23 @@ impl ProvingMemory {
     }
 }
 
-/// Peak memory of a phase of the reference, bytes.
-pub fn memory(phase: Phase, spec: &Spec) -> u64 {
+/// Peak memory of a phase of the native engine, bytes.
+fn native_memory(phase: Phase, spec: &Spec) -> u64 {
+    let sector = spec.shape.sector_size.bytes();
+    match phase {
+        // Two layers of every sector, on huge pages; windows of parents, and the tables that they are computed from, are in the base.
+        Phase::P1 => u64::from(spec.sectors) * (2 * sector + (4 << 20)) + BASE + SLACK,
+        Phase::P2 => p2::window_bytes(&spec.shape, spec.threads) + BASE + SLACK,
+        Phase::C1 | Phase::P4 => BASE,
+    }
+}
+
+/// Peak memory of a phase on an engine, bytes.
+pub fn memory(phase: Phase, engine: Engine, spec: &Spec) -> u64 {
     let shape = &spec.shape;
     let sector = shape.sector_size.bytes();
     match phase {
+        _ if engine == Engine::Native => native_memory(phase, spec),
         // While tree_d is built, the mapped data and the tree (2x) are resident; then the labels of two layers.
         Phase::P1 => 3 * sector + BASE + SLACK,
         // Column hashes and the base tree's rows, or the mapped replica beside the encoded nodes and their tree.

@@ -9,8 +9,8 @@ use crate::host::Counters;
 use crate::params::install::Generated;
 use crate::phase::{Engine, Phase};
 use crate::sector::{Identity, Shape};
-use crate::trial::record::{Finding, Limit, Output, Span, Verified, Work};
-use crate::trial::spec::ParamsMode;
+use crate::trial::record::{Calibration, Finding, Limit, Output, Span, Verified, Work};
+use crate::trial::spec::{Native, ParamsMode};
 
 /// One piece of work for a worker process.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -46,9 +46,18 @@ pub enum Task {
         dir: PathBuf,
         /// For p4: how to prove.
         proving: Option<Proving>,
+        /// Sectors processed together.
+        sectors: u32,
+        /// Settings of the native engine.
+        native: Native,
+        /// Directory of the parent cache, for a native p1 that reads it.
+        parents: Option<PathBuf>,
     },
-    /// Generate the reference's parent cache into a scratch directory (FIL_PROOFS_PARENT_CACHE).
-    Parents,
+    /// Generate the parent cache into a scratch directory.
+    Parents {
+        /// The directory.
+        into: PathBuf,
+    },
     /// Generate development parameters into a directory.
     Params {
         /// The directory of parameters.
@@ -118,8 +127,8 @@ pub struct Measured {
     pub threads_peak: u32,
     /// Most runnable threads at once.
     pub runnable_peak: u32,
-    /// The physical bound, where one is known.
-    pub limit: Option<Limit>,
+    /// The physical bounds that are known, the tightest first.
+    pub limits: Vec<Limit>,
     /// What a reader must know.
     pub findings: Vec<Finding>,
 }
@@ -139,6 +148,12 @@ pub struct Outcome {
     pub verified: Verified,
     /// Findings of the engine.
     pub findings: Vec<Finding>,
+    /// What backed its large buffers, where the engine knows.
+    pub pages: Option<String>,
+    /// The times by which it chose kernels.
+    pub calibration: Vec<Calibration>,
+    /// p1: the most sectors that one core labelled together.
+    pub labelled_together: u32,
 }
 
 /// A line on a worker's stderr that is meant for its launcher; any other line goes to the log as it is.

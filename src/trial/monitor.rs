@@ -14,6 +14,7 @@ use log::{Level, LevelFilter, Log, Metadata, Record};
 
 use crate::host::sys;
 use crate::measure::probe::Probe;
+use crate::phase::Engine;
 use crate::phase::events::{self, Mark};
 use crate::phase::progress::Watcher;
 use crate::trial::job::{Message, Report, Task, Trial};
@@ -82,13 +83,13 @@ impl Shared {
     }
 
     /// Reports progress of work that counts for itself, at most twice a second.
-    pub fn report_progress(&self, span: &str, done: u64, total: u64) {
+    pub fn report_progress(&self, span: &str, done: u64, total: u64, unit: &str) {
         static START: OnceLock<Instant> = OnceLock::new();
         let now = START.get_or_init(Instant::now).elapsed().as_millis() as u64 + 1;
         let last = self.progress_at.load(Ordering::Relaxed);
         if last == 0 || now - last >= REPORT.as_millis() as u64 {
             self.progress_at.store(now, Ordering::Relaxed);
-            tell(Progress { span: span.to_string(), done, total, unit: "step".into() });
+            tell(Progress { span: span.to_string(), done, total, unit: unit.into() });
         }
         if self.stop.load(Ordering::SeqCst) {
             self.finish(Report::Interrupted);
@@ -102,7 +103,7 @@ fn tell(progress: Progress) {
 
 /// Installs the log sink and the panic hook, and starts the monitor.
 pub fn install(shared: &Arc<Shared>, trial: &Trial) -> anyhow::Result<()> {
-    if let Task::Phase { phase, .. } = &trial.task {
+    if let Task::Phase { phase, engine: Engine::Reference, .. } = &trial.task {
         let multicore = trial.settings.get("FIL_PROOFS_USE_MULTICORE_SDR").is_some_and(|value| value == "true");
         let marks = events::marks(*phase, &trial.shape, multicore);
         let unseen = marks.into_iter().map(|mark| (mark, AtomicBool::new(false))).collect();

@@ -1,7 +1,4 @@
-//! The reference's parent cache, made and checked before p1's timer.
-//!
-//! The reference uses any file of the right name, whatever is in it, and generates it under that name from the start, inside the first p1.
-//! Here it is generated into a scratch directory and renamed, with its BLAKE3 beside it, and made again if it does not match.
+//! The parent cache that p1 reads, checked or made before its timer.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -10,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::disk::{digest, remove_dir, write_by_rename};
-use crate::sector::shape::PARENTS;
+use crate::disk::{remove_dir, remove_file};
+use crate::sector::parents::ParentCache;
 use crate::trial::estimate::show;
 use crate::trial::job::Task;
 use crate::trial::launch;
@@ -21,45 +18,56 @@ use crate::trial::voice::Voice;
 
 const SCRATCH: &str = "scratch-";
 
-/// The directory whose parent cache the reference will use: FIL_PROOFS_PARENT_CACHE if it holds one with a matching digest beside it, else
-/// `parents` in SEALBENCH_HOME, where it is generated if need be.
+/// Where rust-fil-proofs keeps its caches unless FIL_PROOFS_CACHE_DIR names another place; it puts no slash behind either.
+const CACHE_DIR: &str = "/var/tmp/";
+
+/// A directory with a good parent cache: FIL_PROOFS_PARENT_CACHE, `parents` in SEALBENCH_HOME, or the reference's own place. If none of
+/// them has one, it is made in SEALBENCH_HOME, in the place of one that is damaged. Nothing is ever written elsewhere.
 pub fn ensure(spec: &Spec, setup: &Setup<'_>, home: &Path, voice: &mut Voice) -> anyhow::Result<PathBuf> {
-    let name = cache_file(spec)?;
+    let cache = |dir: &Path| ParentCache::new(dir, spec.shape.sector_size, &spec.identity.porep_id);
     let own = home.join("parents");
     let named = env::var_os("FIL_PROOFS_PARENT_CACHE").map(PathBuf::from);
-    for dir in named.iter().chain([&own]) {
-        let file = dir.join(&name);
-        if !file.exists() {
+    for dir in named.iter().chain([&own, &reference_place()]) {
+        let cache = cache(dir);
+        if !cache.exists() {
             continue;
         }
-        let expected = fs::read_to_string(sidecar(dir, &name)).unwrap_or_default();
-        if digest(&file)? == expected.trim() {
-            return Ok(dir.clone());
+        match cache.fault()? {
+            None => return Ok(dir.clone()),
+            Some(fault) => {
+                voice.say(&format!("the parent cache {} {fault}: it is not used", cache.path().display()));
+            }
         }
-        voice.say(&format!("the parent cache {} does not match its digest: not used", file.display()));
     }
-    generate(spec, setup, &own, &name, voice)?;
+    generate(spec, setup, &cache(&own), voice)?;
     Ok(own)
 }
 
-fn sidecar(dir: &Path, name: &str) -> PathBuf {
-    dir.join(format!("{name}.blake3"))
+fn reference_place() -> PathBuf {
+    let mut place = env::var_os("FIL_PROOFS_CACHE_DIR").unwrap_or_else(|| CACHE_DIR.into());
+    place.push("filecoin-parents");
+    place.into()
 }
 
-fn generate(spec: &Spec, setup: &Setup<'_>, dir: &Path, name: &str, voice: &mut Voice) -> anyhow::Result<()> {
+/// Makes the file in a scratch directory beside it, in a pinned worker, and renames it.
+fn generate(spec: &Spec, setup: &Setup<'_>, cache: &ParentCache, voice: &mut Voice) -> anyhow::Result<()> {
+    let dir = cache.path().parent().expect("a cache is in a directory");
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
     remove_scratch_of_the_dead(dir)?;
-    let bytes = spec.shape.sector_size.nodes() * PARENTS * 4;
-    check_space(dir, bytes, "the parent cache")?;
+    // A damaged one makes room first. Its digest goes with it, so that what a kill leaves is not judged by a digest of another file.
+    remove_file(cache.path())?;
+    remove_file(&cache.sidecar())?;
+    check_space(dir, cache.bytes(), "the parent cache")?;
     let scratch = std::path::absolute(dir.join(format!("{SCRATCH}{}", std::process::id())))?;
     fs::create_dir(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
-    voice.begin(&format!("parent cache ({})", show(bytes)));
-    let places = BTreeMap::from([("FIL_PROOFS_PARENT_CACHE".to_string(), scratch.display().to_string())]);
-    let trial = setup.trial(Task::Parents, spec.shape, spec.identity.clone());
-    let made = launch::run(&trial, &places, &scratch, setup.signals, voice).and_then(|_| {
-        let file = dir.join(name);
-        write_by_rename(&sidecar(dir, name), digest(&scratch.join(name))?.as_bytes())?;
-        fs::rename(scratch.join(name), &file).with_context(|| format!("cannot write {}", file.display()))
+    voice.begin(&format!("parent cache ({})", show(cache.bytes())));
+    let trial = setup.trial(Task::Parents { into: scratch.clone() }, spec.shape, spec.identity.clone());
+    let made = launch::run(&trial, &BTreeMap::new(), &scratch, setup.signals, voice).and_then(|_| {
+        let new = ParentCache::new(&scratch, spec.shape.sector_size, &spec.identity.porep_id);
+        for (from, to) in [(new.sidecar(), cache.sidecar()), (new.path().into(), cache.path().into())] {
+            fs::rename(from, &to).with_context(|| format!("cannot write {}", to.display()))?;
+        }
+        Ok(())
     });
     remove_dir(&scratch)?;
     made?;
@@ -77,14 +85,4 @@ fn remove_scratch_of_the_dead(dir: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(feature = "reference")]
-fn cache_file(spec: &Spec) -> anyhow::Result<String> {
-    crate::phase::reference::cache_file(&spec.shape, &spec.identity)
-}
-
-#[cfg(not(feature = "reference"))]
-fn cache_file(_: &Spec) -> anyhow::Result<String> {
-    Err(crate::phase::unavailable(crate::phase::Engine::Reference))
 }

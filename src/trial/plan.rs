@@ -56,7 +56,7 @@ impl Plan {
     pub fn check(&self) -> anyhow::Result<()> {
         let spec = &self.spec;
         if let Some(available) = memory::available_bytes() {
-            let estimates = spec.phases.iter().map(|&phase| (phase, estimate::memory(phase, spec)));
+            let estimates = spec.runs().map(|(phase, engine)| (phase, estimate::memory(phase, engine, spec)));
             if let Some((phase, needed)) =
                 estimates.max_by_key(|&(_, bytes)| bytes).filter(|&(_, bytes)| bytes > available)
             {
@@ -74,12 +74,13 @@ impl Plan {
     fn disk_needed(&self) -> u64 {
         let spec = &self.spec;
         let whole = |phase: &&Phase| {
-            let done =
-                |dir: &RunDir| spec.engines.iter().all(|&engine| dir.is_whole(**phase, engine, spec.first_repeat));
+            let key = |engine| spec.set(spec.engine_of(**phase, engine), spec.first_repeat);
+            let done = |dir: &RunDir| spec.engines.iter().all(|&engine| dir.is_whole(**phase, key(engine)));
             self.existing.as_ref().is_some_and(done)
         };
         let phases: Vec<Phase> = spec.phases.iter().filter(|phase| !whole(phase)).copied().collect();
         let sets = if self.transient { 1 } else { u64::from(spec.repeats) * spec.engines.len() as u64 };
+        let sets = sets * u64::from(spec.sectors);
         let has_data = self.existing.as_ref().is_some_and(|dir| dir.manifest().data.is_some());
         let data = if has_data { 0 } else { spec.shape.sector_size.bytes() };
         data + sets * estimate::disk(&phases, &spec.shape)
@@ -102,9 +103,9 @@ impl Plan {
             format!("cores {}, {} threads per pool", cores::format_list(&spec.cores), spec.threads),
             format!("directory {}, {} of space", self.dir.display(), show(self.disk_needed())),
         ];
-        lines.extend(
-            spec.phases.iter().map(|&phase| format!("{phase} memory: about {}", show(estimate::memory(phase, spec)))),
-        );
+        lines.extend(spec.runs().map(|(phase, engine)| {
+            format!("{phase} of {engine}, memory: about {}", show(estimate::memory(phase, engine, spec)))
+        }));
         if spec.phases.contains(&Phase::P4) {
             let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);
             lines.push(memory.line(spec.p4_partitions_at_once));

@@ -161,8 +161,14 @@ pub struct PhaseRecord {
     pub counters: Counters,
     /// The amount of work done.
     pub work: Work,
+    /// The times by which the engine chose its kernels, measured just before the phase.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub calibration: Vec<Calibration>,
     /// The physical bound of the dominating span on this machine, measured here.
     pub limit: Option<Limit>,
+    /// Other bounds of that span that were measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_limits: Vec<Limit>,
     /// What came out.
     pub output: Output,
     /// What the output was checked against.
@@ -202,6 +208,16 @@ pub struct Work {
     pub count: u64,
 }
 
+/// How fast a kernel was in a calibration.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Calibration {
+    /// The kernel.
+    pub kernel: String,
+    /// Seconds in which it makes one label of one sector, its inputs in the caches.
+    pub label_s: f64,
+}
+
 /// A physical bound and how near the measurement came to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Limit {
@@ -233,7 +249,7 @@ pub struct Output {
     /// Length of the proof, bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proof_bytes: Option<u64>,
-    /// p1: BLAKE3 of the layer files in order, hashed outside wall_s; c1 and p4: BLAKE3 of the output file.
+    /// p1: BLAKE3 of the layer files in order, joined by commas, those of the sectors of a batch by semicolons, hashed outside wall_s; c1 and p4: BLAKE3 of the output file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub digest: Option<String>,
 }

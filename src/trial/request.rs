@@ -4,10 +4,11 @@ use std::path::PathBuf;
 
 use crate::error::Stop;
 use crate::host::{cores, sys};
+use crate::phase::native::kernels;
 use crate::phase::{self, Engine, Phase};
-use crate::sector::manifest::MAX_REPEATS;
+use crate::sector::manifest::{MAX_REPEATS, MAX_SECTORS};
 use crate::sector::{Identity, RunDir, SectorSize, Seed, Shape};
-use crate::trial::spec::{ParamsMode, Spec};
+use crate::trial::spec::{Io, Native, ParamsMode, Spec};
 
 /// The seed of a run that names none. It is fixed, so that runs can be compared and the graph's parent cache is made once.
 pub const DEFAULT_SEED: &str = "5ea1";
@@ -38,6 +39,12 @@ pub struct Request {
     pub at_once: Option<u32>,
     /// How p4 holds its parameters.
     pub params: ParamsMode,
+    /// Sectors processed together.
+    pub sectors: Option<u32>,
+    /// The sector of a batch in the run directory to continue.
+    pub sector: Option<u32>,
+    /// Settings of the native engine; the kernels as given, `primitive=name`.
+    pub native: Native,
     /// Repetitions.
     pub repeats: Option<u32>,
     /// The seed.
@@ -99,8 +106,9 @@ impl Request {
         }
         let Shape { sector_size, layers, partitions } = manifest.shape;
         Shape::new(sector_size, Some(layers), Some(partitions), phases == [Phase::P1])?;
-        let mut spec = self.spec(manifest.shape, manifest.identity.clone(), phases)?;
-        spec.first_repeat = spec.engines.iter().map(|&engine| dir.free_repeat(&spec.phases, engine)).max().unwrap_or(0);
+        let identity = manifest.identity.in_batch(self.sector.unwrap_or(0));
+        let mut spec = self.spec(manifest.shape, identity, phases)?;
+        spec.first_repeat = spec.runs().map(|(phase, engine)| dir.free_repeat(&[phase], engine)).max().unwrap_or(0);
         check_startable(&spec, dir)?;
         Ok(spec)
     }
@@ -109,6 +117,7 @@ impl Request {
         let Some(spec) = &dir.manifest().spec else {
             return Err(Stop::Usage.error(format!("{} holds no run to resume", dir.path().display())));
         };
+        let asked = Native::default();
         let given = [
             ("--sector-size", self.sector_size.is_some()),
             ("--phases", self.phases.is_some()),
@@ -118,6 +127,12 @@ impl Request {
             ("--p4-partitions-at-once", self.at_once.is_some()),
             ("--repeats", self.repeats.is_some()),
             ("--seed", self.seed.is_some()),
+            ("--sectors", self.sectors.is_some()),
+            ("--sector", self.sector.is_some()),
+            ("--kernel", !self.native.kernels.is_empty()),
+            ("--pages", self.native.pages != asked.pages),
+            ("--parents", self.native.parents != asked.parents),
+            ("--io", self.native.io != asked.io),
         ];
         if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
             return Err(Stop::Usage.error(format!("--resume takes its settings from the run directory: drop {option}")));
@@ -141,15 +156,13 @@ impl Request {
     }
 
     fn spec(&self, shape: Shape, identity: Identity, phases: Vec<Phase>) -> anyhow::Result<Spec> {
-        let engines = self.engines.clone().unwrap_or_else(|| vec![Engine::Reference]);
-        if let Some(&missing) = engines.iter().find(|&&engine| !phase::is_available(engine)) {
-            return Err(phase::unavailable(missing));
-        }
+        let fallback = self.engines.is_none();
+        let engines = self.engines.clone().unwrap_or_else(|| vec![Engine::Native]);
         let cores = cores::resolve(self.cores.as_deref(), &sys::allowed_cores()?)?;
         let threads = within("--threads", self.threads.unwrap_or(cores.len() as u32), 1, MAX_THREADS)?;
         // Ten at once is what the reference's batch prover does (MAX_GROTH16_BATCH_SIZE).
         let at_once = self.at_once.unwrap_or(shape.partitions.min(10));
-        Ok(Spec {
+        let spec = Spec {
             shape,
             network_shape: shape.is_network(),
             identity,
@@ -161,7 +174,13 @@ impl Request {
             p4_partitions_at_once: within("--p4-partitions-at-once", at_once, 1, shape.partitions)?,
             cores,
             params: self.params,
-        })
+            fallback,
+            sectors: within("--sectors", self.sectors.unwrap_or(1), 1, MAX_SECTORS)?,
+            sector: within("--sector", self.sector.unwrap_or(0), 0, MAX_SECTORS - 1)?,
+            native: self.native.clone(),
+        };
+        check_engines(&spec)?;
+        Ok(spec)
     }
 }
 
@@ -170,14 +189,38 @@ fn contiguous(phases: &[Phase]) -> bool {
     first.is_some_and(|first| Phase::ALL[first..].starts_with(phases))
 }
 
+/// Every phase is there on its engine, and takes as many sectors.
+fn check_engines(spec: &Spec) -> anyhow::Result<()> {
+    if let Some((phase, engine)) = spec.runs().find(|&(phase, engine)| !phase::is_available(engine, phase)) {
+        return Err(phase::unavailable(engine, phase));
+    }
+    if let Some((phase, _)) = spec.runs().find(|&(_, engine)| spec.sectors > 1 && engine == Engine::Reference) {
+        return Err(Stop::Usage.error(format!(
+            "--sectors {}: {phase} takes one sector at a time; label the batch with --phases p1 --run-dir DIR, then continue each \
+             sector with --run-dir DIR --sector I",
+            spec.sectors
+        )));
+    }
+    // Direct reads are of whole pages; the subtrees of smaller sectors are smaller.
+    if spec.native.io == Io::Direct && spec.shape.sector_size.bytes() < 8 << 20 && spec.has(Phase::P2, Engine::Native) {
+        return Err(
+            Stop::Usage.error(format!("--io direct needs a sector of 8MiB or more, not {}", spec.shape.sector_size))
+        );
+    }
+    kernels::check(&spec.native.kernels)
+}
+
 /// A spec out of a manifest is of this program's making only if nobody else wrote the manifest.
 fn check(spec: &Spec, dir: &RunDir) -> anyhow::Result<()> {
     let manifest = dir.manifest();
-    let same_sector = spec.shape == manifest.shape && spec.identity == manifest.identity;
+    let identity = manifest.identity.in_batch(spec.sector);
+    let same_sector = spec.shape == manifest.shape && spec.identity == identity;
     let counts = (1..=MAX_REPEATS).contains(&spec.repeats)
         && spec.first_repeat <= MAX_REPEATS
         && (1..=MAX_THREADS).contains(&spec.threads)
-        && (1..=spec.shape.partitions).contains(&spec.p4_partitions_at_once);
+        && (1..=spec.shape.partitions).contains(&spec.p4_partitions_at_once)
+        && (1..=MAX_SECTORS).contains(&spec.sectors)
+        && spec.sector < MAX_SECTORS;
     if same_sector && counts && contiguous(&spec.phases) && !spec.engines.is_empty() {
         return Ok(());
     }
@@ -199,5 +242,7 @@ fn check_startable(spec: &Spec, dir: &RunDir) -> anyhow::Result<()> {
             dir.path().display()
         )));
     };
-    spec.engines.iter().try_for_each(|&engine| dir.check_inputs_exist(first, engine, spec.first_repeat))
+    spec.engines.iter().try_for_each(|&engine| {
+        dir.check_inputs_exist(first, spec.set(spec.engine_of(first, engine), spec.first_repeat))
+    })
 }

@@ -11,7 +11,7 @@ use crate::home::home;
 use crate::host::{BuildInfo, HostInfo};
 use crate::measure::{clock, stats};
 use crate::phase::{Engine, Phase};
-use crate::sector::{RunDir, files};
+use crate::sector::{RunDir, SetKey, files};
 use crate::store::{RunStart, Store};
 use crate::trial::estimate::{self, ProvingMemory, show};
 use crate::trial::job::{Measured, Proving, Task, Trial};
@@ -25,6 +25,7 @@ use crate::trial::record::{
 use crate::trial::request::Request;
 use crate::trial::session::Session;
 use crate::trial::signals::Signals;
+use crate::trial::spec::{ParentsMode, Spec};
 use crate::trial::verify;
 
 /// What a run ended with.
@@ -91,7 +92,7 @@ impl<'a> Run<'a> {
         let spec = &plan.spec;
         let mut dir = match plan.existing.take() {
             Some(mut dir) => {
-                dir.settle()?;
+                dir.settle(request.resume)?;
                 dir
             }
             None => {
@@ -108,8 +109,7 @@ impl<'a> Run<'a> {
         store.begin(&RunStart { id: id.to_string(), started_at: started_at.clone(), run_dir, command, pid })?;
         let mut findings = spec_findings(&plan);
         if request.engines.is_none() {
-            let text = "no engine was named, and there is no native one yet: the reference runs";
-            findings.push(Finding::new("engine-chosen", Severity::Info, text));
+            findings.push(Finding::new("engine-chosen", Severity::Info, engines_chosen(spec)));
         }
         let id = id.to_string();
         Ok(Run {
@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
         } else {
             None
         };
-        let parent_cache = if spec.phases.contains(&Phase::P1) && spec.engines.contains(&Engine::Reference) {
+        let parent_cache = if spec.reads_parent_cache() {
             Some(parents::ensure(&spec, &setup, self.home, &mut self.session.voice)?)
         } else {
             None
@@ -162,10 +162,13 @@ impl<'a> Run<'a> {
         for repeat in spec.first_repeat..spec.first_repeat + spec.repeats {
             for &engine in &spec.engines {
                 for &phase in &spec.phases {
-                    self.phase(phase, engine, repeat, params.as_deref(), parent_cache.as_deref())?;
+                    let key = spec.set(spec.engine_of(phase, engine), repeat);
+                    self.phase(phase, key, params.as_deref(), parent_cache.as_deref())?;
                 }
                 if self.plan.transient {
-                    self.dir.remove_set_files(engine, repeat)?;
+                    for &phase in &spec.phases {
+                        self.dir.remove_set_files(spec.set(spec.engine_of(phase, engine), repeat), spec.sectors)?;
+                    }
                 }
             }
         }
@@ -175,23 +178,23 @@ impl<'a> Run<'a> {
     fn phase(
         &mut self,
         phase: Phase,
-        engine: Engine,
-        repeat: u32,
+        key: SetKey,
         params: Option<&Path>,
         parents: Option<&Path>,
     ) -> anyhow::Result<()> {
-        if let Some(record) = self.dir.whole_record(phase, engine, repeat) {
-            self.resumed.push((phase, engine, repeat));
+        if let Some(record) = self.dir.whole_record(phase, key) {
+            self.resumed.push((phase, key.engine, key.repeat));
             self.phases.push(record);
             return Ok(());
         }
         if self.signals.stops() > 0 {
             return Err(launch::interrupted());
         }
-        self.session.begin(phase, engine, self.repeat_in_run(repeat));
+        let repeat = self.repeat_in_run(key.repeat);
+        self.session.begin(phase, key.engine, repeat);
         let record = self
-            .measure(phase, engine, repeat, params, parents)
-            .with_context(|| format!("{phase} of {engine} #{} failed", self.repeat_in_run(repeat)));
+            .measure(phase, key, params, parents)
+            .with_context(|| format!("{phase} of {} #{repeat} failed", key.engine));
         match record {
             Ok(record) => {
                 let seconds = crate::report::units::duration(record.wall_s);
@@ -200,7 +203,7 @@ impl<'a> Run<'a> {
                 Ok(())
             }
             Err(error) => {
-                if let Err(left) = self.dir.discard(phase, engine, repeat) {
+                if let Err(left) = self.dir.discard(phase, key) {
                     self.session.voice.note(&format!("{left:#}"));
                 }
                 Err(error)
@@ -211,13 +214,12 @@ impl<'a> Run<'a> {
     fn measure(
         &mut self,
         phase: Phase,
-        engine: Engine,
-        repeat: u32,
+        key: SetKey,
         params: Option<&Path>,
         parents: Option<&Path>,
     ) -> anyhow::Result<PhaseRecord> {
-        let spec = &self.plan.spec;
-        let work = std::path::absolute(self.dir.prepare(phase, engine, repeat)?)?;
+        let (spec, engine) = (&self.plan.spec, key.engine);
+        let work = std::path::absolute(self.dir.prepare(phase, key, spec.sectors)?)?;
         let proving = params.filter(|_| phase == Phase::P4).map(|params| Proving {
             params: params.to_path_buf(),
             mode: spec.params,
@@ -225,7 +227,15 @@ impl<'a> Run<'a> {
         });
         let places = places(&work, proving.as_ref(), parents)?;
         let trial = Trial {
-            task: Task::Phase { phase, engine, dir: work.clone(), proving },
+            task: Task::Phase {
+                phase,
+                engine,
+                dir: work.clone(),
+                proving,
+                sectors: spec.sectors,
+                native: spec.native.clone(),
+                parents: parents.filter(|_| spec.native.parents == ParentsMode::Cache).map(Path::to_path_buf),
+            },
             shape: spec.shape,
             identity: spec.identity.clone(),
             cores: spec.cores.clone(),
@@ -236,15 +246,15 @@ impl<'a> Run<'a> {
         let Done::Measured(measured) = launch::run(&trial, &places, &work, &self.signals, &mut self.session)? else {
             anyhow::bail!("the worker measured nothing");
         };
-        let entries = self.dir.digests(phase, engine, repeat)?;
+        let entries = self.dir.digests(phase, key, spec.sectors)?;
         self.findings.extend(measured.findings.iter().cloned());
-        let mut record = self.record(phase, engine, repeat, *measured);
+        let mut record = self.record(phase, engine, key.repeat, *measured);
         self.findings.extend(memory_finding(&record));
         self.findings.extend(runnable_finding(&record));
-        record.output.digest = verify::digest(phase, &spec.shape, &entries);
+        record.output.digest = verify::digests(phase, &spec.shape, &entries);
         let comm_d = self.dir.manifest().data.as_ref().map(|data| data.comm_d.to_string());
         self.findings.extend(verify::check(&mut record, comm_d.as_deref(), &self.known(phase)?));
-        self.dir.commit(phase, engine, repeat, entries, record.clone())?;
+        self.dir.commit(phase, key, entries, record.clone())?;
         Ok(record)
     }
 
@@ -264,18 +274,20 @@ impl<'a> Run<'a> {
             threads_peak: measured.threads_peak,
             runnable_peak: measured.runnable_peak,
             pages: measured.pages,
-            sectors: 1,
+            sectors: spec.sectors,
             started_at: measured.started_at,
             wall_s: measured.wall_s,
             cpu_s: measured.cpu_s,
             spans: measured.spans,
             max_rss_bytes: measured.max_rss_bytes,
-            estimated_rss_bytes: Some(estimate::memory(phase, spec)),
+            estimated_rss_bytes: Some(estimate::memory(phase, engine, spec)),
             read_bytes: measured.counters.read_bytes,
             written_bytes: measured.counters.written_bytes,
             counters: measured.counters,
             work: outcome.work,
-            limit: measured.limit,
+            calibration: outcome.calibration,
+            limit: measured.limits.first().cloned(),
+            other_limits: measured.limits.into_iter().skip(1).collect(),
             output: outcome.output,
             verified: outcome.verified,
             origin: Origin::Measured,
@@ -286,9 +298,10 @@ impl<'a> Run<'a> {
         repeat - self.plan.spec.first_repeat
     }
 
-    /// What the reference made earlier for this sector.
-    fn known(&self, phase: Phase) -> anyhow::Result<Option<Output>> {
-        self.store.reference_output(&verify::key(&self.plan.spec), phase)
+    /// What the reference made earlier for each of these sectors.
+    fn known(&self, phase: Phase) -> anyhow::Result<Vec<Option<Output>>> {
+        let spec = &self.plan.spec;
+        (0..spec.sectors).map(|sector| self.store.reference_output(&verify::key(spec, sector), phase)).collect()
     }
 
     /// Builds the record, stores it, and cleans up.
@@ -299,7 +312,7 @@ impl<'a> Run<'a> {
             self.findings.push(Finding::new("resumed-phases", Severity::Warning, text));
         }
         self.findings.extend(verify::across_engines(&mut self.phases));
-        verify::through_c1(&mut self.phases);
+        verify::through_c1(&mut self.phases, self.plan.spec.fallback);
         let (state, mut error) = match result {
             Ok(()) => (RunState::Complete, None),
             Err(error) if stop_of(&error) == Some(Stop::Interrupted) => (RunState::Interrupted, Some(error)),
@@ -384,10 +397,19 @@ fn memory_finding(record: &PhaseRecord) -> Option<Finding> {
 /// The linked prover parses mapped parameters on one pool while the other works.
 fn runnable_finding(record: &PhaseRecord) -> Option<Finding> {
     let text = format!(
-        "{} of {} had up to {} runnable threads where {} were asked for: its pools overlap, on the same cores",
+        "{} of {} had up to {} runnable threads where {} were asked for: its pools or helpers overlap, on the same cores",
         record.phase, record.engine, record.runnable_peak, record.threads
     );
     (record.runnable_peak > record.threads).then(|| Finding::new("pools-overlap", Severity::Info, text))
+}
+
+/// What runs where no engine was named.
+fn engines_chosen(spec: &Spec) -> String {
+    let on = |engine| {
+        let phases = spec.runs().filter(|run| run.1 == engine).map(|(phase, _)| phase.name());
+        phases.collect::<Vec<_>>().join(",")
+    };
+    format!("no engine was named: native runs [{}], reference [{}]", on(Engine::Native), on(Engine::Reference))
 }
 
 /// What a reader must know about the spec itself.
@@ -398,8 +420,7 @@ fn spec_findings(plan: &Plan) -> Vec<Finding> {
         let text = format!("{} is not a shape the network seals: compare it only with itself", spec.shape);
         findings.push(Finding::new("non-network-shape", Severity::Info, text));
     }
-    let reference_p1 = spec.engines.contains(&Engine::Reference) && spec.phases.contains(&Phase::P1);
-    if reference_p1 && plan.settings["FIL_PROOFS_USE_MULTICORE_SDR"] == "false" {
+    if spec.has(Phase::P1, Engine::Reference) && plan.settings["FIL_PROOFS_USE_MULTICORE_SDR"] == "false" {
         let text = "reference p1 is the single-core SDR; production software uses the multicore one (feature reference-multicore)";
         findings.push(Finding::new("reference-single-core", Severity::Info, text));
     }

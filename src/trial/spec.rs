@@ -1,10 +1,13 @@
 //! A run's resolved settings.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::phase::{Engine, Phase};
-use crate::sector::{Identity, Shape};
+use crate::host::arena::Pages;
+use crate::phase::{self, Engine, Phase};
+use crate::sector::{Identity, SetKey, Shape};
 
 /// Every setting of a run with its effective value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -32,6 +35,100 @@ pub struct Spec {
     pub p4_partitions_at_once: u32,
     /// How p4 holds its parameters.
     pub params: ParamsMode,
+    /// Phases that an engine lacks run on the reference.
+    #[serde(default)]
+    pub fallback: bool,
+    /// Sectors processed together.
+    #[serde(default = "one")]
+    pub sectors: u32,
+    /// The sector of a batch that the run works on or begins with, from 0.
+    #[serde(default)]
+    pub sector: u32,
+    /// Settings of the native engine.
+    #[serde(default)]
+    pub native: Native,
+}
+
+/// What the native engine can be told.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Native {
+    /// Kernels by primitive that are forced; the others are chosen.
+    #[serde(default)]
+    pub kernels: BTreeMap<String, String>,
+    /// Pages of the large buffers.
+    #[serde(default)]
+    pub pages: Pages,
+    /// Where the parents of the SDR graph come from.
+    #[serde(default)]
+    pub parents: ParentsMode,
+    /// How p2 reads the layers.
+    #[serde(default)]
+    pub io: Io,
+}
+
+/// How the native p2 reads the layers and the data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Io {
+    /// Through the page cache.
+    #[default]
+    Cached,
+    /// Past the page cache (O_DIRECT), and what was written is brought to storage before the clock stops: the run is about the disk.
+    Direct,
+}
+
+impl std::fmt::Display for Io {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Io::Cached => "cached",
+            Io::Direct => "direct",
+        })
+    }
+}
+
+/// Where the native engine's p1 takes the parents of the SDR graph from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum ParentsMode {
+    /// Computed just ahead of the labels.
+    #[default]
+    Compute,
+    /// Read from the parent cache file, which is made if there is none.
+    Cache,
+}
+
+fn one() -> u32 {
+    1
+}
+
+impl Spec {
+    /// The engine that a phase of an engine's set runs on.
+    pub fn engine_of(&self, phase: Phase, engine: Engine) -> Engine {
+        if self.fallback && !phase::is_available(engine, phase) { Engine::Reference } else { engine }
+    }
+
+    /// Each phase with the engine that it runs on, over all engines.
+    pub fn runs(&self) -> impl Iterator<Item = (Phase, Engine)> {
+        let of = move |&engine: &Engine| self.phases.iter().map(move |&phase| (phase, self.engine_of(phase, engine)));
+        self.engines.iter().flat_map(of)
+    }
+
+    /// Whether any engine runs this phase on this engine.
+    pub fn has(&self, phase: Phase, engine: Engine) -> bool {
+        self.runs().any(|run| run == (phase, engine))
+    }
+
+    /// Whether a phase reads the parent cache file.
+    pub fn reads_parent_cache(&self) -> bool {
+        self.has(Phase::P1, Engine::Reference)
+            || (self.has(Phase::P1, Engine::Native) && self.native.parents == ParentsMode::Cache)
+    }
+
+    /// The set of an engine and repeat that this run begins with.
+    pub fn set(&self, engine: Engine, repeat: u32) -> SetKey {
+        SetKey { engine, repeat, sector: self.sector }
+    }
 }
 
 /// How p4 holds its Groth16 parameters.

@@ -61,7 +61,7 @@ pub struct Progress {
     pub done: u64,
     /// Units of work in the phase.
     pub total: u64,
-    /// "node", "column", "challenge", "constraint", "byte" or "step".
+    /// "node", "column", "challenge", "constraint", "point" or "byte".
     pub unit: String,
 }
 

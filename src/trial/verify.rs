@@ -9,15 +9,25 @@ use crate::store::Store;
 use crate::trial::record::{Finding, Output, PhaseRecord, Severity, Verified};
 use crate::trial::spec::Spec;
 
+/// Between the digests and commitments of a batch's sectors.
+pub const BETWEEN_SECTORS: &str = ";";
+
 /// What identifies a sector's output up to c1: the shape without its partitions, and the ids. The data follows from the seed only, so a
 /// sector that came from benchy is told apart by its comm_d, which every comparison includes.
-pub fn key(spec: &Spec) -> String {
-    let text = format!("{} {} {:?}", spec.shape.sector_size, spec.shape.layers, spec.identity);
+pub fn key(spec: &Spec, sector: u32) -> String {
+    let identity = spec.identity.in_batch(sector);
+    let text = format!("{} {} {identity:?}", spec.shape.sector_size, spec.shape.layers);
     blake3::hash(text.as_bytes()).to_hex().to_string()
 }
 
+/// The digests of the sectors of a batch, joined.
+pub fn digests(phase: Phase, shape: &Shape, sectors: &[Vec<FileEntry>]) -> Option<String> {
+    let digests: Option<Vec<String>> = sectors.iter().map(|entries| digest(phase, shape, entries)).collect();
+    Some(digests?.join(BETWEEN_SECTORS))
+}
+
 /// The digest of a phase's output: p1's layers in order, joined by commas; the file of c1 and p4; none for p2, whose commitments say it.
-pub fn digest(phase: Phase, shape: &Shape, entries: &[FileEntry]) -> Option<String> {
+fn digest(phase: Phase, shape: &Shape, entries: &[FileEntry]) -> Option<String> {
     let names = match phase {
         Phase::P1 => files::layers(shape),
         Phase::P2 => return None,
@@ -31,8 +41,8 @@ pub fn digest(phase: Phase, shape: &Shape, entries: &[FileEntry]) -> Option<Stri
 }
 
 /// Checks a phase's output against the commitment of the data, computed when the data was made, and p1's and p2's against what the
-/// reference made earlier for the same sector.
-pub fn check(record: &mut PhaseRecord, comm_d: Option<&str>, known: &Option<Output>) -> Option<Finding> {
+/// reference made earlier for the same sectors, as far as it has.
+pub fn check(record: &mut PhaseRecord, comm_d: Option<&str>, known: &[Option<Output>]) -> Option<Finding> {
     if let (Some(expected), Some(got)) = (comm_d, &record.output.comm_d)
         && expected != got
     {
@@ -40,10 +50,39 @@ pub fn check(record: &mut PhaseRecord, comm_d: Option<&str>, known: &Option<Outp
         let text = format!("{} of {} committed to {got} where the data is {expected}", record.phase, record.engine);
         return Some(Finding::new("comm-d-mismatch", Severity::Error, text));
     }
-    let known = known.as_ref().filter(|known| known.comm_d == record.output.comm_d)?;
-    let ok = *known == record.output;
-    record.verified = Verified { against: "reference".into(), ok: Some(ok) };
-    (!ok).then(|| mismatch(record, "what the reference made earlier", known))
+    let made = by_sector(&record.output);
+    let same_data = |known: &&Output| known.comm_d == record.output.comm_d;
+    let pairs: Vec<(&Output, &Output)> =
+        made.iter().zip(known).filter_map(|(made, known)| Some((made, known.as_ref().filter(same_data)?))).collect();
+    if let Some((_, expected)) = pairs.iter().find(|(made, known)| made != known) {
+        record.verified = Verified { against: "reference".into(), ok: Some(false) };
+        return Some(mismatch(record, "what the reference made earlier", expected));
+    }
+    if !pairs.is_empty() && pairs.len() == made.len() {
+        record.verified = Verified { against: "reference".into(), ok: Some(true) };
+    }
+    None
+}
+
+/// The output of each sector of a batch.
+fn by_sector(output: &Output) -> Vec<Output> {
+    let split = |joined: &Option<String>| -> Vec<Option<String>> {
+        joined
+            .as_deref()
+            .map_or(Vec::new(), |joined| joined.split(BETWEEN_SECTORS).map(|one| Some(one.into())).collect())
+    };
+    let [digest, comm_c, comm_r_last, comm_r] =
+        [&output.digest, &output.comm_c, &output.comm_r_last, &output.comm_r].map(split);
+    let of = |list: &[Option<String>], sector: usize| list.get(sector).cloned().flatten();
+    (0..digest.len().max(comm_r.len()).max(1))
+        .map(|sector| Output {
+            digest: of(&digest, sector),
+            comm_c: of(&comm_c, sector),
+            comm_r_last: of(&comm_r_last, sector),
+            comm_r: of(&comm_r, sector),
+            ..output.clone()
+        })
+        .collect()
 }
 
 /// Compares p1 and p2 of two engines that ran on the same input.
@@ -70,15 +109,18 @@ fn mismatch(record: &PhaseRecord, other: &str, expected: &Output) -> Finding {
 }
 
 /// p1 and p2 that nothing else was compared with are checked by c1's verifier, which opens labels, columns and replica at the challenges.
-pub fn through_c1(phases: &mut [PhaseRecord]) {
+/// Where
+/// engines take turns in one chain (`chained`), any engine's c1 of that repeat has read it.
+pub fn through_c1(phases: &mut [PhaseRecord], chained: bool) {
     let verified: Vec<(Engine, u32, bool)> = phases
         .iter()
         .filter(|record| record.phase == Phase::C1)
         .filter_map(|record| Some((record.engine, record.repeat, record.verified.ok?)))
         .collect();
     for record in phases.iter_mut().filter(|record| record.phase <= Phase::P2 && record.verified.ok.is_none()) {
-        if let Some(&(_, _, ok)) =
-            verified.iter().find(|(engine, repeat, _)| (*engine, *repeat) == (record.engine, record.repeat))
+        if let Some(&(_, _, ok)) = verified
+            .iter()
+            .find(|(engine, repeat, _)| *repeat == record.repeat && (chained || *engine == record.engine))
         {
             record.verified = Verified { against: "verifier".into(), ok: Some(ok) };
         }
@@ -100,7 +142,7 @@ pub fn remember<'a>(store: &Store, spec: &Spec, phases: impl Iterator<Item = &'a
         .filter(|record| {
             record.engine == Engine::Reference && record.phase <= Phase::P2 && record.verified.ok != Some(false)
         })
-        .try_for_each(|record| store.keep_reference_output(&key(spec), record.phase, &record.output))
+        .try_for_each(|record| store.keep_reference_output(&key(spec, 0), record.phase, &record.output))
 }
 
 #[cfg(test)]
@@ -142,15 +184,15 @@ mod tests {
     #[test]
     fn known_output_decides_and_another_sector_does_not() {
         let [mut p1, mut p2] = phases(&[Engine::Reference]).try_into().unwrap_or_else(|_| panic!("two phases"));
-        let known = Some(p2.output.clone());
+        let known = [Some(p2.output.clone())];
         assert_eq!(check(&mut p2, None, &known), None);
         assert_eq!(p2.verified.ok, Some(true));
         p2.output.comm_r_last = None;
         assert_eq!(check(&mut p2, None, &known).unwrap().code, "output-mismatch");
-        let other = Some(Output { comm_d: Some("11".repeat(32)), ..Output::default() });
+        let other = [Some(Output { comm_d: Some("11".repeat(32)), ..Output::default() })];
         p1.verified = unchecked();
         assert_eq!((check(&mut p1, None, &other), p1.verified.ok), (None, None));
-        assert_eq!(check(&mut p1, Some(&"22".repeat(32)), &None).unwrap().code, "comm-d-mismatch");
+        assert_eq!(check(&mut p1, Some(&"22".repeat(32)), &[None]).unwrap().code, "comm-d-mismatch");
         assert_eq!(p1.verified.ok, Some(false));
     }
 
@@ -164,8 +206,34 @@ mod tests {
             ..records[1].clone()
         };
         records.push(c1);
-        through_c1(&mut records);
+        through_c1(&mut records, false);
         assert_eq!(records[0].verified.ok, Some(false));
         assert_eq!(records[1].verified, Verified { against: "verifier".into(), ok: Some(true) });
+    }
+
+    #[test]
+    fn every_sector_of_a_batch_must_be_what_the_reference_made_of_it() {
+        let [mut p1, _] = phases(&[Engine::Native]).try_into().unwrap_or_else(|_| panic!("two phases"));
+        let known = |digest: &str| Some(Output { digest: Some(digest.into()), ..p1.output.clone() });
+        let (one, two, other) = (known("1,1"), known("2,2"), known("2,3"));
+        p1.output.digest = Some("1,1;2,2".into());
+        assert_eq!(check(&mut p1, None, &[one.clone(), None]), None);
+        assert_eq!(p1.verified.ok, None, "one of two is not all");
+        assert_eq!(check(&mut p1, None, &[one.clone(), two]), None);
+        assert_eq!(p1.verified.ok, Some(true));
+        assert_eq!(check(&mut p1, None, &[one, other]).unwrap().code, "output-mismatch");
+        assert_eq!(p1.verified.ok, Some(false));
+    }
+
+    #[test]
+    fn a_chain_of_two_engines_is_checked_by_its_c1() {
+        let [p1, p2] = phases(&[Engine::Native]).try_into().unwrap_or_else(|_| panic!("two phases"));
+        let ok = Verified { against: "verifier".into(), ok: Some(true) };
+        let c1 = PhaseRecord { phase: Phase::C1, engine: Engine::Reference, verified: ok.clone(), ..p2 };
+        let mut records = [p1, c1];
+        through_c1(&mut records, false);
+        assert_eq!(records[0].verified, unchecked());
+        through_c1(&mut records, true);
+        assert_eq!(records[0].verified, ok);
     }
 }

@@ -5,6 +5,7 @@
 
 use std::io::{self, BufRead, Write};
 use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
@@ -14,6 +15,7 @@ use crate::error::{Stop, exit_code};
 use crate::host::{Meter, cores, memory, sys};
 use crate::measure::limit;
 use crate::phase::{self, Phase, PhaseContext};
+use crate::sector::parents::ParentCache;
 use crate::trial::job::{Measured, Outcome, Report, Task, Trial};
 use crate::trial::monitor::{self, Shared};
 use crate::trial::record::{Finding, Limit, Severity};
@@ -84,26 +86,34 @@ fn tether(mut input: impl BufRead, shared: &Shared) {
 
 fn work(trial: &Trial, shared: &Shared) -> anyhow::Result<Report> {
     match &trial.task {
-        Task::Phase { phase, engine, dir, proving } => {
-            let block_s = (*phase == Phase::P1).then(|| limit::sha256_chain_block_s(limit::best_backend()));
+        Task::Phase { phase, engine, dir, proving, sectors, native, parents } => {
+            let bounds = (*phase == Phase::P1).then(limit::Sha256::measure);
             let context = PhaseContext {
                 shape: &trial.shape,
                 identity: &trial.identity,
+                sectors: *sectors,
                 dir,
+                cores: &trial.cores,
+                threads: trial.threads,
+                rows_to_discard: rows_to_discard(trial),
+                native,
+                parents: parents.as_deref(),
                 proving: proving.as_ref(),
                 probe: &shared.probe,
+                progress: &|span, done, total, unit| shared.report_progress(span, done, total, unit),
             };
             let outcome = phase::run(*phase, *engine, &context)?;
-            measured(trial, shared, outcome, block_s).map(|measured| Report::Done(Box::new(measured)))
+            measured(trial, shared, outcome, bounds).map(|measured| Report::Done(Box::new(measured)))
         }
-        Task::Parents => prepare_parents(trial),
+        Task::Parents { into } => prepare_parents(trial, shared, into),
         Task::Params { into, replace, deterministic } => prepare_params(trial, shared, into, *replace, *deterministic),
     }
 }
 
-#[cfg(feature = "reference")]
-fn prepare_parents(trial: &Trial) -> anyhow::Result<Report> {
-    phase::reference::generate_parents(&trial.shape, &trial.identity)?;
+fn prepare_parents(trial: &Trial, shared: &Shared, into: &Path) -> anyhow::Result<Report> {
+    let cache = ParentCache::new(into, trial.shape.sector_size, &trial.identity.porep_id);
+    let nodes = trial.shape.sector_size.nodes();
+    cache.generate(&mut |done| shared.report_progress("parents", done, nodes, "node"))?;
     Ok(Report::Prepared)
 }
 
@@ -111,36 +121,56 @@ fn prepare_parents(trial: &Trial) -> anyhow::Result<Report> {
 fn prepare_params(
     trial: &Trial,
     shared: &Shared,
-    into: &std::path::Path,
+    into: &Path,
     replace: bool,
     deterministic: Option<[u8; 32]>,
 ) -> anyhow::Result<Report> {
     use crate::params::setup::Seed;
 
     let order = crate::params::install::Order { shape: trial.shape, into, replace, free: sys::free_bytes(into).ok() };
-    let mut progress = |stage: &str, done, total| shared.report_progress(stage, done, total);
+    let mut progress = |stage: &str, done, total| shared.report_progress(stage, done, total, "point");
     let seed = deterministic.map_or(Seed::Os, Seed::Deterministic);
     crate::params::generate::generate(&order, seed, &mut progress).map(Report::Generated)
 }
 
 #[cfg(not(feature = "reference"))]
-fn prepare_parents(_: &Trial) -> anyhow::Result<Report> {
-    Err(phase::unavailable(phase::Engine::Reference))
+fn prepare_params(_: &Trial, _: &Shared, _: &Path, _: bool, _: Option<[u8; 32]>) -> anyhow::Result<Report> {
+    Err(phase::unavailable(phase::Engine::Reference, Phase::P4))
 }
 
-#[cfg(not(feature = "reference"))]
-fn prepare_params(_: &Trial, _: &Shared, _: &std::path::Path, _: bool, _: Option<[u8; 32]>) -> anyhow::Result<Report> {
-    Err(phase::unavailable(phase::Engine::Reference))
+/// The setting that both engines follow; it was checked when the settings were resolved.
+fn rows_to_discard(trial: &Trial) -> u32 {
+    let setting = trial.settings.get("FIL_PROOFS_ROWS_TO_DISCARD");
+    setting.and_then(|rows| rows.parse().ok()).unwrap_or(2)
 }
 
-fn measured(trial: &Trial, shared: &Shared, outcome: Outcome, block_s: Option<f64>) -> anyhow::Result<Measured> {
+/// Sectors that the trial processes together.
+fn sectors(trial: &Trial) -> u32 {
+    match trial.task {
+        Task::Phase { sectors, .. } => sectors.max(1),
+        Task::Parents { .. } | Task::Params { .. } => 1,
+    }
+}
+
+fn measured(
+    trial: &Trial,
+    shared: &Shared,
+    outcome: Outcome,
+    bounds: Option<limit::Sha256>,
+) -> anyhow::Result<Measured> {
     let timed = shared.probe.result().context("the engine never started the clock")?;
     let spans = shared.probe.timeline.spans();
     let threads = shared.probe.threads().clone();
     let label_s = spans.iter().find(|span| span.name == "label").map(|span| span.wall_s);
-    let limit = block_s.zip(label_s).map(|(block_s, label_s)| {
-        let seconds = limit::label_chain(trial.shape.labels(), block_s);
-        Limit { name: "sha256 chain".into(), span: "label".into(), seconds, ratio: label_s / seconds }
+    let limits = bounds.zip(label_s).map_or(Vec::new(), |(bounds, label_s)| {
+        let labels = outcome.work.count / u64::from(sectors(trial));
+        let limit = |(name, seconds): (&str, f64)| Limit {
+            name: name.into(),
+            span: "label".into(),
+            seconds,
+            ratio: label_s / seconds,
+        };
+        bounds.labels(labels, outcome.labelled_together).map(limit).to_vec()
     });
     let mut findings = [timed.findings, outcome.findings.clone()].concat();
     findings.extend(shared.unseen_marks().map(|lines| {
@@ -156,19 +186,19 @@ fn measured(trial: &Trial, shared: &Shared, outcome: Outcome, block_s: Option<f6
         findings.push(Finding::new("affinity-not-honoured", Severity::Error, text));
     }
     Ok(Measured {
-        outcome,
-        limit,
+        limits,
         started_at: timed.started_at,
         wall_s: timed.wall_s,
         cpu_s: timed.cpu_s,
         spans,
         counters: timed.counters,
         max_rss_bytes: timed.max_rss_bytes.context("/proc/self/status shows no VmHWM")?,
-        pages: memory::pages_backing(),
+        pages: outcome.pages.clone().unwrap_or_else(memory::pages_backing),
         cores_seen: threads.cores_seen.into_iter().collect(),
         threads_peak: threads.peak,
         runnable_peak: threads.runnable_peak,
         findings,
+        outcome,
     })
 }
 

@@ -112,6 +112,11 @@ pub fn phase<'a>(record: &'a Value, name: &str) -> &'a Value {
     phases.iter().find(|phase| phase["phase"] == name).unwrap_or_else(|| panic!("no {name} in {record}"))
 }
 
+/// All entries of a phase in a record, in order.
+pub fn phases(record: &Value, name: &str) -> Vec<Value> {
+    record["phases"].as_array().unwrap().iter().filter(|phase| phase["phase"] == name).cloned().collect()
+}
+
 pub fn codes(record: &Value) -> Vec<&str> {
     record["validity"]["findings"].as_array().unwrap().iter().map(|finding| finding["code"].as_str().unwrap()).collect()
 }

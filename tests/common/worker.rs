@@ -9,13 +9,22 @@ use std::process::Stdio;
 use sealbench::phase::{Engine, Phase, settings};
 use sealbench::sector::{Identity, Seed, Shape, data};
 use sealbench::trial::job::{Report, Task, Trial};
+use sealbench::trial::spec::Native;
 
 use super::Home;
 
 /// A trial of one phase in `dir`, on the first allowed core.
 pub fn trial(phase: Phase, dir: &Path, shape: Shape, identity: Identity) -> Trial {
     Trial {
-        task: Task::Phase { phase, engine: Engine::Reference, dir: dir.to_path_buf(), proving: None },
+        task: Task::Phase {
+            phase,
+            engine: Engine::Reference,
+            dir: dir.to_path_buf(),
+            proving: None,
+            sectors: 1,
+            native: Native::default(),
+            parents: None,
+        },
         shape,
         identity,
         cores: vec![sealbench::host::sys::allowed_cores().unwrap()[0]],

@@ -16,22 +16,27 @@ pub(super) const K: [u32; 64] = [
 /// W + K of the 64 rounds of one block: all that the rounds need of the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(align(16))]
-pub struct Schedule(pub(super) [u32; 64]);
+pub struct Schedule(pub(crate) [u32; 64]);
 
 impl Schedule {
     /// Expands a block (FIPS 180-4, 6.2.2 step 1) and adds the round constants.
-    pub fn new(block: &[u8; 64]) -> Schedule {
-        let mut w = [0; 64];
-        for (to, bytes) in w.iter_mut().zip(block.as_chunks::<4>().0) {
-            *to = u32::from_be_bytes(*bytes);
+    pub const fn new(block: &[u8; 64]) -> Schedule {
+        let mut w = [0_u32; 64];
+        let mut t = 0;
+        while t < 16 {
+            w[t] = u32::from_be_bytes([block[4 * t], block[4 * t + 1], block[4 * t + 2], block[4 * t + 3]]);
+            t += 1;
         }
-        for t in 16..64 {
+        while t < 64 {
             let s0 = w[t - 15].rotate_right(7) ^ w[t - 15].rotate_right(18) ^ (w[t - 15] >> 3);
             let s1 = w[t - 2].rotate_right(17) ^ w[t - 2].rotate_right(19) ^ (w[t - 2] >> 10);
             w[t] = w[t - 16].wrapping_add(s0).wrapping_add(w[t - 7]).wrapping_add(s1);
+            t += 1;
         }
-        for (word, k) in w.iter_mut().zip(K) {
-            *word = word.wrapping_add(k);
+        t = 0;
+        while t < 64 {
+            w[t] = w[t].wrapping_add(K[t]);
+            t += 1;
         }
         Schedule(w)
     }

@@ -2,7 +2,9 @@
 
 use sha2::{Digest, Sha256};
 
-use super::{Backend, INITIAL_STATE, Schedule, compress, digest, hash_node_pair, rounds_chain};
+use super::{
+    Backend, INITIAL_STATE, Schedule, compress, digest, hash_node_pair, hash_node_pairs, rounds_chain, rounds_streams,
+};
 use crate::cpu::Features;
 
 /// More blocks than any stream count; every smaller number is tried too.
@@ -14,7 +16,9 @@ pub fn check(backend: Backend) {
     every_length(backend);
     every_block_count_and_offset(backend);
     chain(backend);
+    streams(backend);
     node_pairs(backend);
+    rows_of_node_pairs(backend);
 }
 
 /// FIPS 180-4's examples, and the empty message.
@@ -80,6 +84,21 @@ fn chain(backend: Backend) {
     }
 }
 
+/// Every stream keeps to its own state and schedule.
+fn streams(backend: Backend) {
+    let blocks: Vec<[u8; 64]> = (0..backend.streams()).map(|s| painted(64 + s)[s..].try_into().unwrap()).collect();
+    let schedules: Vec<Schedule> = blocks.iter().map(Schedule::new).collect();
+    for n in 0..4 {
+        let start: Vec<[u32; 8]> = (0..backend.streams() as u32).map(|s| [s, 1, 2, 3, 4, 5, 6, !s]).collect();
+        let mut states = start.clone();
+        rounds_streams(backend, &mut states, &schedules, n as u64);
+        for (stream, (mut expected, block)) in start.into_iter().zip(&blocks).enumerate() {
+            compress(portable(), &mut expected, &vec![*block; n]);
+            assert_eq!(states[stream], expected, "{backend:?}, stream {stream}, {n} blocks");
+        }
+    }
+}
+
 fn node_pairs(backend: Backend) {
     let mut top_bits = 0;
     for i in 0..=250 {
@@ -90,6 +109,19 @@ fn node_pairs(backend: Backend) {
         assert_eq!(hash_node_pair(backend, &left, &right), expected, "{backend:?}, pair {i}");
     }
     assert_eq!(top_bits, 0xc0, "the digests tried must have had both bits set");
+}
+
+/// Every count of pairs, so every remainder of every stream count.
+fn rows_of_node_pairs(backend: Backend) {
+    let children = painted(70 * 64);
+    for pairs in 0..=70 {
+        let mut nodes = vec![0; pairs * 32];
+        hash_node_pairs(backend, &children[..pairs * 64], &mut nodes);
+        for (pair, (node, children)) in nodes.chunks(32).zip(children.as_chunks::<64>().0).enumerate() {
+            let (left, right) = (children[..32].try_into().unwrap(), children[32..].try_into().unwrap());
+            assert_eq!(node, hash_node_pair(portable(), left, right), "{backend:?}, pair {pair} of {pairs}");
+        }
+    }
 }
 
 fn portable() -> Backend {

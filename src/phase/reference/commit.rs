@@ -22,8 +22,9 @@ use crate::disk::write_by_rename;
 use crate::host::Counters;
 use crate::params::estimate::Estimate;
 use crate::phase::PhaseContext;
+use crate::phase::reference::porep;
 use crate::phase::reference::precommit::pieces;
-use crate::phase::reference::{porep, store};
+use crate::phase::store;
 use crate::sector::files;
 use crate::trial::job::{Outcome, Proving};
 use crate::trial::record::{Finding, Output, Severity, Verified, Work};
@@ -66,6 +67,9 @@ pub fn c1<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow
         },
         verified: Verified { against: "verifier".into(), ok: Some(true) },
         findings: Vec::new(),
+        pages: None,
+        calibration: Vec::new(),
+        labelled_together: 1,
     })
 }
 
@@ -96,6 +100,9 @@ pub fn p4<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow
         },
         verified: Verified { against: "verifier".into(), ok: Some(accepted) },
         findings: major_faults(&counters).into_iter().collect(),
+        pages: None,
+        calibration: Vec::new(),
+        labelled_together: 1,
     })
 }
 

@@ -1,12 +1,8 @@
 //! The reference engine: rust-fil-proofs' crates, called as today's production software calls them.
 
 mod commit;
-mod parents;
 mod porep;
 mod precommit;
-mod store;
-
-pub use parents::{cache_file, generate as generate_parents};
 
 use filecoin_proofs::with_shape;
 

@@ -14,7 +14,8 @@ use storage_proofs_core::settings::SETTINGS;
 use storage_proofs_porep::stacked::PersistentAux;
 
 use crate::phase::PhaseContext;
-use crate::phase::reference::{porep, store};
+use crate::phase::reference::porep;
+use crate::phase::store;
 use crate::sector::files;
 use crate::trial::job::Outcome;
 use crate::trial::record::{Output, Verified, Work};
@@ -48,6 +49,9 @@ pub fn p1<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow
         output: Output { comm_d: Some(hex::encode(output.comm_d)), ..Output::default() },
         verified: Verified { against: "none".into(), ok: None },
         findings: Vec::new(),
+        pages: None,
+        calibration: Vec::new(),
+        labelled_together: 1,
     })
 }
 
@@ -74,6 +78,9 @@ pub fn p2<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow
         },
         verified: Verified { against: "none".into(), ok: None },
         findings: Vec::new(),
+        pages: None,
+        calibration: Vec::new(),
+        labelled_together: 1,
     })
 }
 

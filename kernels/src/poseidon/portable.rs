@@ -69,7 +69,7 @@ pub fn hash<const T: usize>(
             }
             state[element + 1] = fr::sum(&words, key);
         }
-        *digest = fr::bytes(&permute(constants, state));
+        *digest = fr::bytes(&permute(constants, &mut state));
     }
     Ok(())
 }
@@ -90,60 +90,64 @@ pub fn multiply_words(n: u64) -> u64 {
 }
 
 /// The permutation of [`plan`]; the digest is element 1 at its end.
-fn permute<const T: usize>(constants: &Constants, mut state: [Element; T]) -> Element {
+fn permute<const T: usize>(constants: &Constants, state: &mut [Element; T]) -> Element {
+    let (mut state, mut mixed) = (state, &mut [[0; 4]; T]);
     let (last, rounds) = constants.rounds.split_last().expect("a permutation has rounds");
     for round in rounds {
-        s_boxes(round, &mut state);
-        state = std::array::from_fn(|i| row(&state, &constants.matrix[i..]));
+        s_boxes(round, state);
+        for (i, element) in mixed.iter_mut().enumerate() {
+            *element = row(state, &constants.matrix[i..]);
+        }
+        std::mem::swap(&mut state, &mut mixed);
     }
-    s_boxes(last, &mut state);
-    fr::subtract_modulus_once(&multiply(&row(&state, &constants.matrix[1..]), &constants.unscale))
+    s_boxes(last, state);
+    fr::subtract_modulus_once(&multiply(&row(state, &constants.matrix[1..]), &constants.unscale))
 }
 
 fn s_boxes<const T: usize>(round: &Round, state: &mut [Element; T]) {
     match round {
         Round::Full(keys) => {
             for (x, key) in state.iter_mut().zip(keys) {
-                *x = plus(multiply(&square(&square(x)), x), key);
+                let fifth = multiply(x, &square(&square(x)));
+                *x = sum(&below_2_255(fifth), key);
             }
         }
         Round::Partial { rescale, key } => {
-            let rescaled = multiply(&state[0], rescale);
-            state[0] = plus(multiply(&square(&square(&state[0])), &rescaled), key);
+            let rescaled = below_2_255(multiply(&state[0], rescale));
+            let fifth = multiply(&rescaled, &square(&square(&state[0])));
+            state[0] = sum(&below_2_255(fifth), key);
         }
     }
 }
 
-/// `sum of matrix[j] * state[j] / B`, below p + 2^238.
+/// `sum of matrix[j] * state[j] / B`, below p + 2^239. Limb by limb: two registers take a column.
 #[inline(always)]
 fn row<const T: usize>(state: &[Element; T], matrix: &[u64]) -> Element {
-    let mut columns = [0; 4];
-    for (element, entry) in state.iter().zip(matrix) {
-        for (column, limb) in columns.iter_mut().zip(element) {
-            *column += u128::from(*entry) * u128::from(*limb);
+    let matrix: &[u64; T] = matrix[..T].try_into().expect("a row is as long as the state");
+    let mut column = 0;
+    let words: [u64; 4] = std::array::from_fn(|limb| {
+        for (element, entry) in state.iter().zip(matrix) {
+            column += u128::from(*entry) * u128::from(element[limb]);
         }
-    }
-    let mut sum = [0; 5];
-    let mut carry = 0;
-    for (word, column) in sum.iter_mut().zip(columns) {
-        let column = column + carry;
-        (*word, carry) = (column as u64, column >> 64);
-    }
-    sum[4] = carry as u64;
-    divide(sum)
+        let word = column as u64;
+        column >>= 64;
+        word
+    });
+    let [a, b, c, d] = words;
+    divide([a, b, c, d, column as u64])
 }
 
-/// `a b / R`: below (1.1041^2 p / R + 1) p < 1.56 p before the last step.
+/// `a b / R + p` at most, for `a` below 1.2 p: what is summed stays below `a + p`.
 #[inline(always)]
 fn multiply(a: &Element, b: &Element) -> Element {
     let mut sum = [0; 4];
     for word in b {
         sum = divide(add_product(sum, a, *word));
     }
-    below_2_255(sum)
+    sum
 }
 
-/// `a a / R`, with the same bounds: the product of two different words is computed once and doubled.
+/// `a a / R + p` at most: the product of two different words is computed once and doubled.
 #[inline(always)]
 fn square(&[a, b, c, d]: &Element) -> Element {
     let (ab, carry) = a.carrying_mul(b, 0);
@@ -163,12 +167,12 @@ fn square(&[a, b, c, d]: &Element) -> Element {
     }
     let [e, f, g, h, upper @ ..] = square;
     let lower = (0..4).fold([e, f, g, h], |sum, _| divide([sum[0], sum[1], sum[2], sum[3], 0]));
-    below_2_255(wide_sum(lower, upper))
+    sum(&lower, &upper)
 }
 
 /// `a + b`, known to be below R.
 #[inline(always)]
-fn wide_sum(a: Element, b: Element) -> Element {
+fn sum(a: &Element, b: &Element) -> Element {
     let mut carry = false;
     std::array::from_fn(|i| {
         let word;
@@ -199,20 +203,13 @@ fn divide(sum: [u64; 5]) -> Element {
     [a, b, c, high + sum[4]]
 }
 
-/// `a + b` for `b` below p.
-#[inline(always)]
-fn plus(a: Element, b: &Element) -> Element {
-    below_2_255(wide_sum(a, *b))
-}
-
-/// `a`, less p if `a` is 2^255 or more.
+/// `a`, less p if it is 2^255 = 1.1041 p or more. A branch, as one product in ten is.
 #[inline(always)]
 fn below_2_255(a: Element) -> Element {
-    let take = ((a[3] as i64) >> 63) as u64;
-    let mut borrow = false;
-    std::array::from_fn(|i| {
-        let word;
-        (word, borrow) = a[i].borrowing_sub(MODULUS[i] & take, borrow);
-        word
-    })
+    #[cold]
+    #[inline(never)]
+    fn minus_p(a: &Element) -> Element {
+        fr::subtract_modulus_once(a)
+    }
+    if a[3] >> 63 == 0 { a } else { minus_p(&a) }
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod x86_ifma;
 
+use std::hint::select_unpredictable;
+
 /// p, little-endian words.
 pub const MODULUS: [u64; 4] =
     [0xffff_ffff_0000_0001, 0x53bd_a402_fffe_5bfe, 0x3339_d808_09a1_d805, 0x73ed_a753_299d_7d48];
@@ -18,8 +20,10 @@ pub struct NotInField {
 
 /// `out[i] = a[i] + b[i]` mod p, element by element: a replica is the last layer's labels added to the data.
 ///
-/// An operand that is not canonical is an error, as it is for the reference; the elements before it are written. Not
-/// vectorised: chains of additions with carry are as fast as memory.
+/// An operand that is not canonical is an error, as it is for the reference; the elements before it are written.
+///
+/// In words, not vectors: some 4 ns an element on Zen 5, where its share of a node of tree_r takes 190 with the fastest
+/// backend.
 ///
 /// # Panics
 /// If the three lengths differ or are no whole number of elements.
@@ -66,17 +70,17 @@ pub(crate) fn bytes(words: &[u64; 4]) -> [u8; BYTES] {
     bytes
 }
 
-/// Whether the number is below p.
+/// Whether the number is below p. The highest word alone nearly always says so.
 #[inline(always)]
 pub(crate) fn is_canonical(a: &[u64; 4]) -> bool {
-    minus_modulus(a).1
+    a.iter().rev().lt(MODULUS.iter().rev())
 }
 
 /// `a - p` if `a >= p`, else `a`.
 #[inline(always)]
 pub(crate) fn subtract_modulus_once(a: &[u64; 4]) -> [u64; 4] {
     let (less, borrow) = minus_modulus(a);
-    if borrow { *a } else { less }
+    std::array::from_fn(|i| select_unpredictable(borrow, a[i], less[i]))
 }
 
 /// The sum of two canonical elements, canonical: below 2p < 2^256 before the subtraction.

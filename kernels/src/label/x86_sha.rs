@@ -59,14 +59,11 @@ unsafe fn one<const PARENTS: usize>(sector: &Header, mut window: Window<'_, [[u3
             let mut rounds = [beside.finish()];
             let (labels, to) = window.node(i);
 
-            labels.fetch_pair(0);
-            labels.fetch_pair(1);
             let [c, d] = load(&labels.parent::<PARENTS>(1)[0]);
             let [first, next] = schedules.get_disjoint_unchecked_mut([0, 1]);
             let mut ahead = Expand::new(PairBlocks::new::<PARENTS>(&labels, 1), next);
             absorb_words(&mut rounds[0], [label[0], label[1], c, d], first, &mut ahead);
             for pair in 2..PARENTS / 2 {
-                labels.fetch_pair(pair);
                 let [ready, next] = schedules.get_disjoint_unchecked_mut([pair - 1, pair]);
                 absorb(&mut rounds, ready, &mut Expand::new(PairBlocks::new::<PARENTS>(&labels, pair), next));
             }
@@ -75,6 +72,10 @@ unsafe fn one<const PARENTS: usize>(sector: &Header, mut window: Window<'_, [[u3
 
             beside = Block0::new(sector, node + 1);
             absorb(&mut rounds, &schedules[0], &mut beside);
+            // All at once, so that their page walks overlap where pages are small.
+            for pair in 0..PARENTS / 2 {
+                labels.fetch_pair(pair);
+            }
             for pair in PARENTS / 2 + 1..SLOTS / 2 {
                 absorb(&mut rounds, &schedules[pair % (PARENTS / 2)], &mut Nothing);
             }

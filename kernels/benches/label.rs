@@ -79,13 +79,11 @@ fn pairs(criterion: &mut Criterion) {
 fn labels(criterion: &mut Criterion) {
     let mut group = group(criterion, "label");
     for (place, bytes) in [("cached", CACHED), ("uncached", UNCACHED)] {
-        // Written, so that every page is one of its own.
-        let previous = vec![1; bytes / 4];
-        let mut current = vec![1; bytes / 4];
+        let (previous, mut current) = (Slab::new(bytes), Slab::new(bytes));
         for backend in backends() {
             let record = 8 * backend.streams();
-            let nodes = current.len() / record;
-            let (previous, current) = (&previous[..nodes * record], &mut current[..nodes * record]);
+            let nodes = bytes / 4 / record;
+            let (previous, current) = (&previous.words()[..nodes * record], &mut current.words_mut()[..nodes * record]);
             let count = (BLOCKS / 20 / backend.streams()).min(nodes / 4);
             let replica_ids: Vec<[u8; 32]> = (0..backend.streams()).map(|s| [s as u8; 32]).collect();
             for number in [1, 2] {
@@ -104,6 +102,34 @@ fn labels(criterion: &mut Criterion) {
                 });
             }
         }
+    }
+}
+
+/// Memory for the records of a layer, in huge pages if the kernel has them for whoever asks.
+struct Slab {
+    memory: Vec<u32>,
+    start: usize,
+}
+
+impl Slab {
+    const PAGE: usize = 2 << 20;
+
+    fn new(bytes: usize) -> Slab {
+        let mut memory: Vec<u32> = Vec::with_capacity((bytes + Slab::PAGE) / 4);
+        let start = memory.as_ptr().align_offset(Slab::PAGE);
+        // SAFETY: the range is inside the allocation; the advice changes nothing that can be read.
+        unsafe { libc::madvise(memory.as_mut_ptr().add(start).cast(), bytes, libc::MADV_HUGEPAGE) };
+        // Written, so that every page is one of its own.
+        memory.resize(start + bytes / 4, 1);
+        Slab { memory, start }
+    }
+
+    fn words(&self) -> &[u32] {
+        &self.memory[self.start..]
+    }
+
+    fn words_mut(&mut self) -> &mut [u32] {
+        &mut self.memory[self.start..]
     }
 }
 

@@ -142,8 +142,8 @@ pub(crate) trait Blocks {
 impl<const S: usize> Blocks for &[[u8; 64]; S] {
     #[inline(always)]
     unsafe fn quad(&self, s: usize, i: usize) -> __m128i {
-        // SAFETY: the contract of this file; a block is four times 16 bytes.
-        unsafe { load_words(self[s].as_chunks::<16>().0.get_unchecked(i)) }
+        // SAFETY: the contract of this file.
+        unsafe { load_words(&self[s].as_chunks::<16>().0[i]) }
     }
 }
 

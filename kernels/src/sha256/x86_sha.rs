@@ -48,9 +48,9 @@ pub fn rounds_streams<const S: usize>(states: &mut [[u32; 8]], schedules: &[Sche
     unsafe {
         let mut rounds = states.each_ref().map(|state| Rounds::load(state));
         let mut ready = Quads::<S>::zero();
-        for i in 0..16 {
-            for s in 0..S {
-                ready.0[i][s] = quad(&schedules[s], i);
+        for (i, quads) in ready.0.iter_mut().enumerate() {
+            for (to, schedule) in quads.iter_mut().zip(schedules) {
+                *to = quad(schedule, i);
             }
         }
         for _ in 0..n {
@@ -142,8 +142,8 @@ pub(crate) trait Blocks {
 impl<const S: usize> Blocks for &[[u8; 64]; S] {
     #[inline(always)]
     unsafe fn quad(&self, s: usize, i: usize) -> __m128i {
-        // SAFETY: the contract of this file; a block is four times 16 bytes.
-        unsafe { load_words(self[s].as_chunks::<16>().0.get_unchecked(i)) }
+        // SAFETY: the contract of this file.
+        unsafe { load_words(&self[s].as_chunks::<16>().0[i]) }
     }
 }
 

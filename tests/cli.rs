@@ -97,14 +97,17 @@ fn the_record_replaces_no_link_and_no_device() {
 fn a_directory_is_not_resumed_with_other_settings_nor_through_links() {
     let home = Home::new();
     home.run(&["run", "--sector-size", "2KiB", "--layers", "3", "--phases", "p1", "--run-dir", "seal"]).success();
-    home.run(&["run", "--resume", "--run-dir", "seal", "--repeats", "5"]).fails(2, &["--repeats"]);
+    for (option, value) in [("--repeats", "5"), ("--pages", "thp"), ("--kernel", "sha256=portable"), ("--sectors", "2")]
+    {
+        home.run(&["run", "--resume", "--run-dir", "seal", option, value]).fails(2, &[option]);
+    }
     home.run(&["run", "--phases", "p2", "--run-dir", "seal"]).fails(2, &["--layers 3"]);
-    fs::write(home.path("seal/reference-0/p_aux"), "left by a killed run").unwrap();
+    fs::write(home.path("seal/native-0/p_aux"), "left by a killed run").unwrap();
     home.run(&["run", "--dry-run", "--phases", "p1", "--run-dir", "seal"]).success();
-    assert!(home.path("seal/reference-0/p_aux").exists(), "a dry run changes nothing");
-    fs::rename(home.path("seal/reference-0"), home.path("elsewhere")).unwrap();
-    std::os::unix::fs::symlink(home.path("elsewhere"), home.path("seal/reference-0")).unwrap();
-    home.run(&["run", "--resume", "--run-dir", "seal"]).fails(2, &["reference-0", "link"]);
+    assert!(home.path("seal/native-0/p_aux").exists(), "a dry run changes nothing");
+    fs::rename(home.path("seal/native-0"), home.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(home.path("elsewhere"), home.path("seal/native-0")).unwrap();
+    home.run(&["run", "--resume", "--run-dir", "seal"]).fails(2, &["native-0", "link"]);
 }
 
 /// A manifest may come from anywhere.
@@ -115,12 +118,15 @@ fn a_manifest_with_impossible_figures_or_foreign_paths_is_refused() {
     home.record(&["run", "--sector-size", "2KiB", "--phases", "p1", "--run-dir", "seal"]);
     let path = home.path("seal/manifest.json");
     let right = common::read_json(&path);
-    let cases: [(&str, serde_json::Value); 6] = [
+    let cases: [(&str, serde_json::Value); 9] = [
         ("/shape/partitions", 0.into()),
         ("/shape/layers", 4_000_000_000u32.into()),
-        ("/sets/reference-0/dir", "../elsewhere".into()),
-        ("/sets/reference-0/phases/p1/files/0/name", "/etc/passwd".into()),
+        ("/sets/native-0/dir", "../elsewhere".into()),
+        ("/sets/native-0/phases/p1/files/0/name", "/etc/passwd".into()),
+        ("/sets/native-0/sector", 5000.into()),
         ("/spec/repeats", 0.into()),
+        ("/spec/sectors", 0.into()),
+        ("/spec/sector", 1.into()),
         ("/spec/p4_partitions_at_once", 0.into()),
     ];
     for (at, value) in cases {

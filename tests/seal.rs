@@ -178,5 +178,6 @@ fn threads_are_pinned_and_bounded() {
         home.record(&["run", "--engine", "reference", "--sector-size", "8MiB", "--phases", "p1,p2", "--threads", "2"]);
     let p2 = phase(&record, "p2");
     assert!(p2["threads_peak"].as_u64().unwrap() <= 4 + u64::from(sealbench::trial::worker::EXTRA_THREADS));
-    assert!(p2["runnable_peak"].as_u64().unwrap() <= 2, "{p2}");
+    // Two work; the main thread, which waits for them, is runnable for a moment when they are done.
+    assert!(p2["runnable_peak"].as_u64().unwrap() <= 3, "{p2}");
 }

@@ -101,11 +101,12 @@ impl Sha256 {
         }
     }
 
-    /// The least seconds in which one core makes `labels` labels of each of `together` sectors, and the name of what bounds it.
-    pub fn labels(&self, labels: u64, together: u32) -> (&'static str, f64) {
-        let chain = label_chain(labels, self.chain_block_s);
+    /// The least seconds in which one core makes `labels` labels of each of `together` sectors, by each bound, the tighter first.
+    pub fn labels(&self, labels: u64, together: u32) -> [(&'static str, f64); 2] {
+        let chain = ("sha256 chain", label_chain(labels, self.chain_block_s));
         let streams = labels as f64 * f64::from(together) * BLOCKS_PER_LABEL * self.stream_block_s;
-        if chain >= streams { ("sha256 chain", chain) } else { ("sha256 streams", streams) }
+        let streams = ("sha256 streams", streams);
+        if chain.1 >= streams.1 { [chain, streams] } else { [streams, chain] }
     }
 }
 
@@ -139,8 +140,8 @@ mod tests {
     #[test]
     fn one_sector_is_bound_by_the_chain_and_many_by_the_streams() {
         let bounds = Sha256 { chain_block_s: 4.0, stream_block_s: 1.0 };
-        assert_eq!(bounds.labels(10, 1), ("sha256 chain", 760.0));
-        assert_eq!(bounds.labels(10, 3).0, "sha256 chain");
-        assert_eq!(bounds.labels(10, 16), ("sha256 streams", 160.0 * (19.0 + 54.0 / 64.0)));
+        assert_eq!(bounds.labels(10, 1)[0], ("sha256 chain", 760.0));
+        assert_eq!(bounds.labels(10, 3).map(|(name, _)| name), ["sha256 chain", "sha256 streams"]);
+        assert_eq!(bounds.labels(10, 16)[0], ("sha256 streams", 160.0 * (19.0 + 54.0 / 64.0)));
     }
 }

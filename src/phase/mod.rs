@@ -123,6 +123,13 @@ pub struct PhaseContext<'a> {
     pub progress: &'a (dyn Fn(&str, u64, u64, &str) + Sync),
 }
 
+impl<'a> PhaseContext<'a> {
+    /// The cores that threads of the native engine work on, one each.
+    pub fn working_cores(&self) -> &'a [usize] {
+        &self.cores[..self.cores.len().min(self.threads as usize)]
+    }
+}
+
 /// Whether an engine can run a phase in this build.
 pub fn is_available(engine: Engine, phase: Phase) -> bool {
     match engine {

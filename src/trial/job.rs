@@ -127,8 +127,8 @@ pub struct Measured {
     pub threads_peak: u32,
     /// Most runnable threads at once.
     pub runnable_peak: u32,
-    /// The physical bound, where one is known.
-    pub limit: Option<Limit>,
+    /// The physical bounds that are known, the tightest first.
+    pub limits: Vec<Limit>,
     /// What a reader must know.
     pub findings: Vec<Finding>,
 }

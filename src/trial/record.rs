@@ -166,6 +166,9 @@ pub struct PhaseRecord {
     pub calibration: Vec<Calibration>,
     /// The physical bound of the dominating span on this machine, measured here.
     pub limit: Option<Limit>,
+    /// Other bounds of that span that were measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub other_limits: Vec<Limit>,
     /// What came out.
     pub output: Output,
     /// What the output was checked against.

@@ -8,7 +8,7 @@ use crate::phase::native::kernels;
 use crate::phase::{self, Engine, Phase};
 use crate::sector::manifest::{MAX_REPEATS, MAX_SECTORS};
 use crate::sector::{Identity, RunDir, SectorSize, Seed, Shape};
-use crate::trial::spec::{Native, ParamsMode, Spec};
+use crate::trial::spec::{Io, Native, ParamsMode, Spec};
 
 /// The seed of a run that names none. It is fixed, so that runs can be compared and the graph's parent cache is made once.
 pub const DEFAULT_SEED: &str = "5ea1";
@@ -117,6 +117,7 @@ impl Request {
         let Some(spec) = &dir.manifest().spec else {
             return Err(Stop::Usage.error(format!("{} holds no run to resume", dir.path().display())));
         };
+        let asked = Native::default();
         let given = [
             ("--sector-size", self.sector_size.is_some()),
             ("--phases", self.phases.is_some()),
@@ -129,6 +130,9 @@ impl Request {
             ("--sectors", self.sectors.is_some()),
             ("--sector", self.sector.is_some()),
             ("--kernel", !self.native.kernels.is_empty()),
+            ("--pages", self.native.pages != asked.pages),
+            ("--parents", self.native.parents != asked.parents),
+            ("--io", self.native.io != asked.io),
         ];
         if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
             return Err(Stop::Usage.error(format!("--resume takes its settings from the run directory: drop {option}")));
@@ -196,6 +200,12 @@ fn check_engines(spec: &Spec) -> anyhow::Result<()> {
              sector with --run-dir DIR --sector I",
             spec.sectors
         )));
+    }
+    // Direct reads are of whole pages; the subtrees of smaller sectors are smaller.
+    if spec.native.io == Io::Direct && spec.shape.sector_size.bytes() < 8 << 20 && spec.has(Phase::P2, Engine::Native) {
+        return Err(
+            Stop::Usage.error(format!("--io direct needs a sector of 8MiB or more, not {}", spec.shape.sector_size))
+        );
     }
     kernels::check(&spec.native.kernels)
 }

@@ -286,7 +286,8 @@ impl<'a> Run<'a> {
             counters: measured.counters,
             work: outcome.work,
             calibration: outcome.calibration,
-            limit: measured.limit,
+            limit: measured.limits.first().cloned(),
+            other_limits: measured.limits.into_iter().skip(1).collect(),
             output: outcome.output,
             verified: outcome.verified,
             origin: Origin::Measured,
@@ -396,7 +397,7 @@ fn memory_finding(record: &PhaseRecord) -> Option<Finding> {
 /// The linked prover parses mapped parameters on one pool while the other works.
 fn runnable_finding(record: &PhaseRecord) -> Option<Finding> {
     let text = format!(
-        "{} of {} had up to {} runnable threads where {} were asked for: its pools overlap, on the same cores",
+        "{} of {} had up to {} runnable threads where {} were asked for: its pools or helpers overlap, on the same cores",
         record.phase, record.engine, record.runnable_peak, record.threads
     );
     (record.runnable_peak > record.threads).then(|| Finding::new("pools-overlap", Severity::Info, text))

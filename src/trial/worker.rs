@@ -162,9 +162,15 @@ fn measured(
     let spans = shared.probe.timeline.spans();
     let threads = shared.probe.threads().clone();
     let label_s = spans.iter().find(|span| span.name == "label").map(|span| span.wall_s);
-    let limit = bounds.zip(label_s).map(|(bounds, label_s)| {
-        let (name, seconds) = bounds.labels(outcome.work.count / u64::from(sectors(trial)), outcome.labelled_together);
-        Limit { name: name.into(), span: "label".into(), seconds, ratio: label_s / seconds }
+    let limits = bounds.zip(label_s).map_or(Vec::new(), |(bounds, label_s)| {
+        let labels = outcome.work.count / u64::from(sectors(trial));
+        let limit = |(name, seconds): (&str, f64)| Limit {
+            name: name.into(),
+            span: "label".into(),
+            seconds,
+            ratio: label_s / seconds,
+        };
+        bounds.labels(labels, outcome.labelled_together).map(limit).to_vec()
     });
     let mut findings = [timed.findings, outcome.findings.clone()].concat();
     findings.extend(shared.unseen_marks().map(|lines| {
@@ -180,7 +186,7 @@ fn measured(
         findings.push(Finding::new("affinity-not-honoured", Severity::Error, text));
     }
     Ok(Measured {
-        limit,
+        limits,
         started_at: timed.started_at,
         wall_s: timed.wall_s,
         cpu_s: timed.cpu_s,

@@ -1,5 +1,7 @@
 //! The scalar field of BLS12-381: integers modulo p, kept as 32 little-endian bytes below p (canonical).
 
+pub(crate) mod x86_ifma;
+
 /// p, little-endian words.
 pub const MODULUS: [u64; 4] =
     [0xffff_ffff_0000_0001, 0x53bd_a402_fffe_5bfe, 0x3339_d808_09a1_d805, 0x73ed_a753_299d_7d48];

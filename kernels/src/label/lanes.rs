@@ -1,7 +1,7 @@
 //! Labels of as many sectors as a vector has lanes.
 
 use super::{BASE, CONSTANT_ROUNDS, Header, NODE_WORD, Parents, SLOTS, Window};
-use crate::sha256::lanes::{Expanding, Lanes, Ready, absorb, add, initial, rounds_from, trim};
+use crate::sha256::lanes::{Expanding, Lanes, Ready, absorb, add, initial, place, rounds_from, trim};
 
 /// See [`super::Layer::label_nodes`]; `S` is the number of lanes.
 ///
@@ -27,47 +27,74 @@ unsafe fn label_layer<V: Lanes, const S: usize, const PARENTS: usize>(
     sectors: &[Header],
     mut window: Window<'_, [[u32; S]; 8]>,
 ) {
-    // SAFETY: this function's contract, for all blocks here.
-    let splat = |word| unsafe { V::splat(word) };
+    // SAFETY: this function's contract.
+    unsafe {
+        let zero = V::splat(0);
+        let initial = initial::<V>();
+        let (mut block0, mut midstate) = ([zero; 16], [zero; 8]);
+        for (i, word) in block0.iter_mut().enumerate() {
+            *word = of_sectors::<V, S>(sectors, |sector| sector.words[i]);
+        }
+        for i in 0..8 {
+            midstate[place(i, CONSTANT_ROUNDS)] = of_sectors::<V, S>(sectors, |sector| sector.midstate[i]);
+        }
+        let mut last = [zero; 16];
+        for (word, padding) in last[8..].iter_mut().zip(PADDING) {
+            *word = V::splat(padding);
+        }
+        let mut schedules = [[zero; 64]; 7];
+        let schedules = &mut schedules[..PARENTS / 2];
+
+        for i in 0..window.count {
+            block0[NODE_WORD] = V::splat((window.first + i) as u32);
+            let (labels, to) = window.node(i);
+
+            let mut state = midstate;
+            rounds_from::<V, CONSTANT_ROUNDS>(&mut state, &mut Expanding { words: block0, keep: () });
+            add(&mut state, initial);
+            for (pair, keep) in schedules.iter_mut().enumerate() {
+                labels.fetch_pair(pair);
+                let mut words = [zero; 16];
+                load(&mut words[..8], labels.parent::<PARENTS>(2 * pair));
+                load(&mut words[8..], labels.parent::<PARENTS>(2 * pair + 1));
+                absorb(&mut state, &mut Expanding { words, keep });
+            }
+            for pair in PARENTS / 2..SLOTS / 2 {
+                absorb(&mut state, &mut Ready(&schedules[pair % (PARENTS / 2)]));
+            }
+            load(&mut last[..8], labels.parent::<PARENTS>(SLOTS - 1));
+            absorb(&mut state, &mut Expanding { words: last, keep: () });
+
+            for (to, word) in to.iter_mut().zip(trim(state)) {
+                word.store(to);
+            }
+        }
+    }
+}
+
+/// One word of each sector.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+#[inline(always)]
+unsafe fn of_sectors<V: Lanes, const S: usize>(sectors: &[Header], word: impl Fn(&Header) -> u32) -> V {
     let mut lanes = [0; S];
-    let mut gather = |word: &dyn Fn(&Header) -> u32| {
-        lanes.iter_mut().zip(sectors).for_each(|(lane, sector)| *lane = word(sector));
-        unsafe { V::load(&lanes) }
-    };
-    let mut words: [V; 16] = core::array::from_fn(|i| gather(&|sector| sector.words[i]));
-    let midstate: [V; 8] = core::array::from_fn(|i| gather(&|sector| sector.midstate[i]));
-    let initial = unsafe { initial::<V>() };
-    let zero = splat(0);
-    let mut schedules = [[zero; 64]; 7];
-    let schedules = &mut schedules[..PARENTS / 2];
+    for (lane, sector) in lanes.iter_mut().zip(sectors) {
+        *lane = word(sector);
+    }
+    // SAFETY: this function's contract.
+    unsafe { V::load(&lanes) }
+}
 
-    for i in 0..window.count {
-        words[NODE_WORD] = splat((window.first + i) as u32);
-        let (labels, to) = window.node(i);
-
-        let mut state = [zero; 8];
-        for (variable, word) in midstate.iter().enumerate() {
-            state[(variable + 16 - CONSTANT_ROUNDS) % 8] = *word;
-        }
-        rounds_from::<V, CONSTANT_ROUNDS>(&mut state, &mut Expanding { words, keep: () });
-        add(&mut state, initial);
-
-        for (pair, keep) in schedules.iter_mut().enumerate() {
-            labels.fetch_pair(pair);
-            let (left, right) = (labels.parent::<PARENTS>(2 * pair), labels.parent::<PARENTS>(2 * pair + 1));
-            let words = core::array::from_fn(|i| unsafe { V::load(if i < 8 { &left[i] } else { &right[i - 8] }) });
-            absorb(&mut state, &mut Expanding { words, keep });
-        }
-        for pair in PARENTS / 2..SLOTS / 2 {
-            absorb(&mut state, &mut Ready(&schedules[pair % (PARENTS / 2)]));
-        }
-        let last = labels.parent::<PARENTS>(SLOTS - 1);
-        let words = core::array::from_fn(|i| if i < 8 { unsafe { V::load(&last[i]) } } else { splat(PADDING[i - 8]) });
-        absorb(&mut state, &mut Expanding { words, keep: () });
-
-        for (to, word) in to.iter_mut().zip(trim(state)) {
-            word.store(to);
-        }
+/// The words of a label.
+///
+/// # Safety
+/// The CPU has the instruction set of `V`.
+#[inline(always)]
+unsafe fn load<V: Lanes, const S: usize>(words: &mut [V], label: &[[u32; S]; 8]) {
+    for (word, from) in words.iter_mut().zip(label) {
+        // SAFETY: this function's contract.
+        *word = unsafe { V::load(from) };
     }
 }
 

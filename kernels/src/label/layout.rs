@@ -15,7 +15,7 @@ enum Layout {
 fn layout(backend: Backend) -> Layout {
     match backend.kind() {
         Kind::ShaNiX1 | Kind::ShaNiX2 | Kind::ShaNiX3 | Kind::ShaNiX4 => Layout::Streams,
-        Kind::Portable | Kind::Avx2X8 | Kind::Avx512X16 => Layout::Lanes,
+        Kind::Portable | Kind::Avx2X8 | Kind::Avx512X16 | Kind::Avx512X32 => Layout::Lanes,
     }
 }
 

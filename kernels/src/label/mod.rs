@@ -42,9 +42,8 @@ use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
 pub use layout::{file_bytes, file_bytes_mut, read_labels, write_labels};
 
-use crate::sha256::{
-    Backend, INITIAL_STATE, Kind, PADDING_OF_ONE_BLOCK, Schedule, TRIM, compress, digest, portable::round,
-};
+use crate::sha256::lanes::{place, round};
+use crate::sha256::{Backend, INITIAL_STATE, Kind, PADDING_OF_ONE_BLOCK, Schedule, TRIM, compress, digest};
 
 /// The parents of a node: six of the same layer, the first being the node before it, and eight of the layer before.
 pub type Parents = [u32; 14];
@@ -83,9 +82,11 @@ impl Header {
         }
         words[8] = layer;
         let schedule = Schedule::new(&block(&words));
-        let mut midstate = INITIAL_STATE;
-        schedule.0[..CONSTANT_ROUNDS].iter().for_each(|wk| round(&mut midstate, *wk));
-        Header { words, midstate }
+        let mut variables = INITIAL_STATE;
+        for (t, wk) in schedule.0[..CONSTANT_ROUNDS].iter().enumerate() {
+            round(&mut variables, t % 8, *wk);
+        }
+        Header { words, midstate: core::array::from_fn(|i| variables[place(i, CONSTANT_ROUNDS)]) }
     }
 
     /// The label of node 0.
@@ -169,6 +170,7 @@ impl Layer {
                 Kind::ShaNiX4 => x86_sha::label_streams::<4>(sectors, window.of_streams()),
                 Kind::Avx2X8 => avx2::label_nodes(sectors, window.of_lanes()),
                 Kind::Avx512X16 => avx512::label_nodes(sectors, window.of_lanes()),
+                Kind::Avx512X32 => avx512::label_nodes_x32(sectors, window.of_lanes()),
             }
         }
     }

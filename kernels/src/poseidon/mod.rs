@@ -67,7 +67,7 @@ impl Kind {
     fn name(self) -> &'static str {
         match self {
             Kind::Portable => "portable",
-            Kind::Ifma => "ifma-x8",
+            Kind::Ifma => "avx512-ifma",
         }
     }
 
@@ -206,7 +206,7 @@ mod tests {
     fn a_cpu_without_extensions_gets_the_portable_backend_only() {
         let plain = Features::baseline();
         assert_eq!(Backend::supported(&plain).map(Backend::name).collect::<Vec<_>>(), ["portable"]);
-        assert_eq!(Backend::new("ifma-x8", &plain), None);
+        assert_eq!(Backend::new("avx512-ifma", &plain), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Poseidon's constants, derived from neptune's, in the form the kernels use.
 //!
-//! The permutation is the textbook one: add round constants, x^5 on every element (full rounds) or the first (partial
-//! rounds), multiply by the matrix M. neptune spends most of its time on M and on the sparse matrices it factors M into for
-//! the partial rounds. Here M stays whole and becomes cheap instead:
+//! A round is: x^5 of every element (full rounds) or the first (partial rounds), add constants (neptune's compressed form: in
+//! a partial round only the first element has one), multiply by the matrix M. neptune spends most of its time on M and, in
+//! partial rounds, on the sparse matrices it factors M into. Here M stays whole and becomes cheap instead:
 //!
 //! 1. M[i][j] = 1 / (i + j + t) with t = arity + 1. Times L = lcm(t, .., 3t - 2) every entry is an integer: below 2^8 for
 //!    t = 3, 2^44 for t = 12. A product with a state element is one row of partial products, not a field multiplication, and
@@ -12,10 +12,10 @@
 //!    Input enters with scale 1, so nothing converts it.
 //! 3. A partial round raises only the first element's scale to the fifth power. One multiplication by a constant
 //!    ([`Plan::rescale`]) brings it back to the others' scale; it runs beside the squarings.
-//! 4. In the first round the first element is a constant, the domain tag plus a round constant: its share of the matrix
-//!    product is part of the second round's constants. In the last round only the digest's row of M is needed.
+//! 4. In the first round the first element is a constant: the domain tag's. In the last round only the digest's row of M is
+//!    needed.
 
-use std::ops::Range;
+use std::iter;
 
 use blstrs::Scalar as Fr;
 use ff::Field;
@@ -34,18 +34,23 @@ pub struct Limbs {
 
 /// What one permutation adds and multiplies, as field elements and integers.
 pub struct Plan {
-    /// Rounds in which only the first element goes through the S-box; every round before and after is a full one.
-    pub partial_rounds: Range<usize>,
     /// Added to the elements of the preimage before the first round.
     pub first_keys: Vec<Fr>,
-    /// For each round but the last, what to add to each row of the matrix product *before* its division by B.
-    pub keys: Vec<Vec<Fr>>,
+    /// What the rounds do to the state before each multiplication by the matrix. In the first round element 0 is nothing but its
+    /// key, in the last round the keys are zero.
+    pub rounds: Vec<Round>,
     /// L / (k + t): row i of the matrix is `matrix[i..i + t]`.
     pub matrix: Vec<u64>,
-    /// For each partial round, the multiplier of the first element beside its fourth power.
-    pub rescale: Vec<Fr>,
     /// The multiplier that makes the digest of the last product divided by B.
     pub unscale: Fr,
+}
+
+/// An S-box layer and the constants added after it.
+pub enum Round {
+    /// Every element to the fifth power, plus its key.
+    Full(Vec<Fr>),
+    /// Element 0 times its fourth power times `rescale`, plus `key`.
+    Partial { rescale: Fr, key: Fr },
 }
 
 impl Plan {
@@ -60,42 +65,36 @@ impl Plan {
 
     fn of<A: NeptuneArity<Fr>>(neptune: PoseidonConstants<Fr, A>, limbs: Limbs) -> Plan {
         let width = neptune.width();
-        let rounds = neptune.full_rounds + neptune.partial_rounds;
-        let partial_rounds = neptune.half_full_rounds..neptune.half_full_rounds + neptune.partial_rounds;
-        let constants = neptune.round_constants.as_ref().expect("neptune keeps the constants it computes");
         let (multiple, matrix) = integer_matrix(&neptune.mds_matrices.m);
+        let (first_keys, keys) = neptune.compressed_round_constants.split_at(width);
+        // There are none after the last round.
+        let mut keys = keys.iter().copied().chain(iter::repeat(Fr::ZERO));
 
         let limb = Fr::from(2).pow_vartime([limbs.bits]);
         let montgomery_4 = limb.pow_vartime([4 * limbs.count]);
         let inverse = |x: Fr| x.invert().expect("scales are products of nonzero numbers");
         let per_matrix = multiple * inverse(limb);
+        let first_rescale = montgomery_4;
 
-        let tag = (neptune.domain_tag + constants[0]).pow_vartime([5]);
         let mut scale = Fr::ONE;
-        let mut keys = Vec::new();
-        let mut rescale = Vec::new();
-        for round in 0..rounds {
-            let fourth = scale.square().square();
-            if partial_rounds.contains(&round) {
-                rescale.push(montgomery_4 * inverse(fourth));
+        let tag = (neptune.domain_tag + first_keys[0]).pow_vartime([5]);
+        let mut rounds = Vec::new();
+        let partial = neptune.half_full_rounds..neptune.half_full_rounds + neptune.partial_rounds;
+        for round in 0..neptune.full_rounds + neptune.partial_rounds {
+            let rescale = montgomery_4 * inverse(scale.square().square());
+            if partial.contains(&round) {
+                let key = keys.by_ref().map(|key| key * scale).next().expect("the zeros never end");
+                rounds.push(Round::Partial { rescale, key });
             } else {
-                scale *= fourth * inverse(montgomery_4);
+                scale *= inverse(rescale);
+                rounds.push(Round::Full(keys.by_ref().take(width).map(|key| key * scale).collect()));
             }
-            let tag_share = if round == 0 { scale * tag } else { Fr::ZERO };
             scale *= per_matrix;
-            if let Some(next) = constants.chunks(width).nth(round + 1).filter(|_| round + 1 < rounds) {
-                let row = next.iter().zip(&matrix);
-                keys.push(row.map(|(key, entry)| *key * scale * limb + Fr::from(*entry) * tag_share).collect());
-            }
         }
-        Plan {
-            partial_rounds,
-            first_keys: constants[1..width].to_vec(),
-            keys,
-            matrix,
-            rescale,
-            unscale: inverse(scale),
+        if let Some(Round::Full(keys)) = rounds.first_mut() {
+            keys[0] += tag * inverse(first_rescale);
         }
+        Plan { first_keys: first_keys[1..].to_vec(), rounds, matrix, unscale: inverse(scale) }
     }
 }
 

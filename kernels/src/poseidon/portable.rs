@@ -5,53 +5,56 @@
 //!
 //! Invariant: an [`Element`] is below 2^255 = 1.1041 p.
 
-use std::ops::Range;
-
+use blstrs::Scalar;
 use ff::{Field, PrimeField};
 
-use super::plan::{Limbs, Plan};
+use super::plan::{self, Limbs, Plan};
 use super::{Arity, NotInField, Preimages};
 use crate::fr::{self, MODULUS};
 
 type Element = [u64; 4];
 
-/// R mod p times a constant: what a Montgomery multiplication by the constant takes.
-struct Multiplier(Element);
-
-/// Constants of one arity.
+/// Constants of one arity. A multiplier is stored times R, to be multiplied by [`multiply`].
 pub struct Constants {
-    partial_rounds: Range<usize>,
     first_keys: Vec<Element>,
-    keys: Vec<Vec<Element>>,
+    rounds: Vec<Round>,
     matrix: Vec<u64>,
-    rescale: Vec<Multiplier>,
-    unscale: Multiplier,
+    unscale: Element,
+}
+
+/// [`plan::Round`] in words.
+enum Round {
+    Full(Vec<Element>),
+    Partial { rescale: Element, key: Element },
 }
 
 impl Constants {
     pub fn new(arity: Arity) -> Constants {
         let plan = Plan::new(arity, Limbs { bits: 64, count: 4 });
-        let words = |constant: &blstrs::Scalar| fr::words(&constant.to_repr());
-        let r = blstrs::Scalar::from(2).pow_vartime([256]);
+        let words = |constant: &Scalar| fr::words(&constant.to_repr());
+        let multiplier = |constant: &Scalar| words(&(constant * Scalar::from(2).pow_vartime([256])));
+        let round = |round: &plan::Round| match round {
+            plan::Round::Full(keys) => Round::Full(keys.iter().map(words).collect()),
+            plan::Round::Partial { rescale, key } => Round::Partial { rescale: multiplier(rescale), key: words(key) },
+        };
         Constants {
-            partial_rounds: plan.partial_rounds,
             first_keys: plan.first_keys.iter().map(words).collect(),
-            keys: plan.keys.iter().map(|round| round.iter().map(words).collect()).collect(),
+            rounds: plan.rounds.iter().map(round).collect(),
             matrix: plan.matrix,
-            rescale: plan.rescale.iter().map(|constant| Multiplier(words(&(constant * r)))).collect(),
-            unscale: Multiplier(words(&(plan.unscale * r))),
+            unscale: multiplier(&plan.unscale),
         }
     }
 }
 
 /// See [`super::hash_rows`].
-pub fn hash<const WIDTH: usize>(
+pub fn hash<const T: usize>(
     constants: &Constants,
     preimages: &Preimages,
     digests: &mut [[u8; fr::BYTES]],
 ) -> Result<(), NotInField> {
     for (preimage, digest) in digests.iter_mut().enumerate() {
-        let mut state = [[0; 4]; WIDTH];
+        // Element 0 is nothing until the first round's key.
+        let mut state = [[0; 4]; T];
         for (element, key) in constants.first_keys.iter().enumerate() {
             let words = preimages.words(preimage, element);
             if !fr::is_canonical(&words) {
@@ -59,33 +62,40 @@ pub fn hash<const WIDTH: usize>(
             }
             state[element + 1] = fr::sum(&words, key);
         }
-        *digest = fr::bytes(&permute(constants, &mut state));
+        *digest = fr::bytes(&permute(constants, state));
     }
     Ok(())
 }
 
-/// The permutation of [`super::plan`]; the digest is element 1 at its end.
-fn permute<const WIDTH: usize>(constants: &Constants, state: &mut [Element; WIDTH]) -> Element {
-    let mut rescale = constants.rescale.iter();
-    for (round, keys) in constants.keys.iter().enumerate() {
-        if constants.partial_rounds.contains(&round) {
-            let Multiplier(multiplier) = rescale.next().expect("one multiplier for each partial round");
-            state[0] = multiply(&fourth_power(&state[0]), &multiply(&state[0], multiplier));
-        } else {
-            // In the first round element 0 is nothing; its share is in the keys.
-            state.iter_mut().for_each(fifth_power);
-        }
-        *state = std::array::from_fn(|i| row(state, &constants.matrix[i..], &keys[i]));
+/// The permutation of [`plan`]; the digest is element 1 at its end.
+fn permute<const T: usize>(constants: &Constants, mut state: [Element; T]) -> Element {
+    let (last, rounds) = constants.rounds.split_last().expect("a permutation has rounds");
+    for round in rounds {
+        s_boxes(round, &mut state);
+        state = std::array::from_fn(|i| row(&state, &constants.matrix[i..]));
     }
-    state.iter_mut().for_each(fifth_power);
-    let digest = row(state, &constants.matrix[1..], &[0; 4]);
-    fr::subtract_modulus_once(&multiply(&digest, &constants.unscale.0))
+    s_boxes(last, &mut state);
+    fr::subtract_modulus_once(&multiply(&row(&state, &constants.matrix[1..]), &constants.unscale))
 }
 
-/// `(keys + sum of matrix[j] * state[j]) / B`, below p + 2^238.
+fn s_boxes<const T: usize>(round: &Round, state: &mut [Element; T]) {
+    match round {
+        Round::Full(keys) => {
+            for (x, key) in state.iter_mut().zip(keys) {
+                *x = plus(multiply(&square(&square(x)), x), key);
+            }
+        }
+        Round::Partial { rescale, key } => {
+            let rescaled = multiply(&state[0], rescale);
+            state[0] = plus(multiply(&square(&square(&state[0])), &rescaled), key);
+        }
+    }
+}
+
+/// `sum of matrix[j] * state[j] / B`, below p + 2^238.
 #[inline(always)]
-fn row<const WIDTH: usize>(state: &[Element; WIDTH], matrix: &[u64], keys: &Element) -> Element {
-    let mut columns = keys.map(u128::from);
+fn row<const T: usize>(state: &[Element; T], matrix: &[u64]) -> Element {
+    let mut columns = [0; 4];
     for (element, entry) in state.iter().zip(matrix) {
         for (column, limb) in columns.iter_mut().zip(element) {
             *column += u128::from(*entry) * u128::from(*limb);
@@ -101,15 +111,6 @@ fn row<const WIDTH: usize>(state: &[Element; WIDTH], matrix: &[u64], keys: &Elem
     divide(sum)
 }
 
-fn fifth_power(x: &mut Element) {
-    *x = multiply(&fourth_power(x), x);
-}
-
-#[inline(always)]
-fn fourth_power(x: &Element) -> Element {
-    square(&square(x))
-}
-
 /// `a b / R`: below (1.1041^2 p / R + 1) p < 1.56 p before the last step.
 #[inline(always)]
 fn multiply(a: &Element, b: &Element) -> Element {
@@ -120,10 +121,38 @@ fn multiply(a: &Element, b: &Element) -> Element {
     below_2_255(sum)
 }
 
-/// `a a / R`, with the same bounds.
+/// `a a / R`, with the same bounds: the product of two different words is computed once and doubled.
 #[inline(always)]
-fn square(a: &Element) -> Element {
-    multiply(a, a)
+fn square(&[a, b, c, d]: &Element) -> Element {
+    let (ab, carry) = a.carrying_mul(b, 0);
+    let (ac, carry) = a.carrying_mul(c, carry);
+    let (ad, high) = a.carrying_mul(d, carry);
+    let (bc, carry) = b.carrying_mul_add(c, ad, 0);
+    let (bd, carry) = b.carrying_mul_add(d, high, carry);
+    let (cd, high) = c.carrying_mul_add(d, carry, 0);
+    let once = [0, ab, ac, bc, bd, cd, high, 0];
+    let mut square = [0; 8];
+    let mut carry = false;
+    for (i, word) in [a, b, c, d].into_iter().enumerate() {
+        let (low, high) = word.carrying_mul(word, 0);
+        let doubled = |i: usize| once[i] << 1 | if i == 0 { 0 } else { once[i - 1] >> 63 };
+        (square[2 * i], carry) = doubled(2 * i).carrying_add(low, carry);
+        (square[2 * i + 1], carry) = doubled(2 * i + 1).carrying_add(high, carry);
+    }
+    let [e, f, g, h, upper @ ..] = square;
+    let lower = (0..4).fold([e, f, g, h], |sum, _| divide([sum[0], sum[1], sum[2], sum[3], 0]));
+    below_2_255(wide_sum(lower, upper))
+}
+
+/// `a + b`, known to be below R.
+#[inline(always)]
+fn wide_sum(a: Element, b: Element) -> Element {
+    let mut carry = false;
+    std::array::from_fn(|i| {
+        let word;
+        (word, carry) = a[i].carrying_add(b[i], carry);
+        word
+    })
 }
 
 /// `sum + a * word`: below 2^320 for numbers of four words.
@@ -146,6 +175,12 @@ fn divide(sum: [u64; 5]) -> Element {
     let [zero, a, b, c, high] = add_product([sum[0], sum[1], sum[2], sum[3]], &MODULUS, q);
     debug_assert_eq!(zero, 0);
     [a, b, c, high + sum[4]]
+}
+
+/// `a + b` for `b` below p.
+#[inline(always)]
+fn plus(a: Element, b: &Element) -> Element {
+    below_2_255(wide_sum(a, *b))
 }
 
 /// `a`, less p if `a` is 2^255 or more.

@@ -3,8 +3,9 @@
 
 use core::arch::x86_64::{
     __m256i, _mm256_add_epi32, _mm256_and_si256, _mm256_loadu_si256, _mm256_permute2x128_si256, _mm256_set_epi64x,
-    _mm256_set1_epi32, _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_srli_epi32, _mm256_storeu_si256,
-    _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32, _mm256_unpacklo_epi64, _mm256_xor_si256,
+    _mm256_set1_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_slli_epi32, _mm256_srli_epi32,
+    _mm256_storeu_si256, _mm256_sub_epi32, _mm256_unpackhi_epi32, _mm256_unpackhi_epi64, _mm256_unpacklo_epi32,
+    _mm256_unpacklo_epi64, _mm256_xor_si256,
 };
 
 use super::Schedule;
@@ -48,12 +49,16 @@ impl Lanes for Words {
     #[inline(always)]
     unsafe fn load_blocks(blocks: &[[u8; 64]]) -> [Self; 16] {
         let blocks = blocks.first_chunk::<8>().expect("a block for each lane");
-        // SAFETY: a block is two vectors, the loads need no alignment; the feature by this function's contract.
-        let half = |i: usize| unsafe {
-            transpose(core::array::from_fn(|j| Words(_mm256_loadu_si256(blocks[j].as_ptr().cast::<__m256i>().add(i)))))
-        };
-        let halves = [half(0), half(1)];
-        core::array::from_fn(|i| swap_bytes(halves[i / 8][i % 8]))
+        // SAFETY: the feature by this function's contract.
+        let mut words = [unsafe { Words(_mm256_setzero_si256()) }; 16];
+        for (half, words) in words.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+            for (words, block) in words.iter_mut().zip(blocks) {
+                // SAFETY: a block is two vectors, the load needs no alignment; the feature by this function's contract.
+                *words = swap_bytes(unsafe { Words(_mm256_loadu_si256(block.as_ptr().cast::<__m256i>().add(half))) });
+            }
+            transpose(words);
+        }
+        words
     }
 
     #[inline(always)]
@@ -66,9 +71,14 @@ impl Lanes for Words {
     #[inline(always)]
     fn store_digests(words: [Self; 8], digests: &mut [[u8; 32]]) {
         let digests = digests.first_chunk_mut::<8>().expect("a place for each lane");
-        for (digest, vector) in digests.iter_mut().zip(transpose(words.map(swap_bytes))) {
-            // SAFETY: a vector is a digest, the store needs no alignment; `vector` exists.
-            unsafe { _mm256_storeu_si256(digest.as_mut_ptr().cast(), vector.0) }
+        let mut rows = words;
+        for row in &mut rows {
+            *row = swap_bytes(*row);
+        }
+        transpose(&mut rows);
+        for (digest, row) in digests.iter_mut().zip(rows) {
+            // SAFETY: a vector is a digest, the store needs no alignment; `row` exists.
+            unsafe { _mm256_storeu_si256(digest.as_mut_ptr().cast(), row.0) }
         }
     }
 
@@ -76,6 +86,12 @@ impl Lanes for Words {
     fn add(self, other: Self) -> Self {
         // SAFETY: `self` exists.
         unsafe { Words(_mm256_add_epi32(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: `self` exists.
+        unsafe { Words(_mm256_sub_epi32(self.0, other.0)) }
     }
 
     #[inline(always)]
@@ -147,14 +163,12 @@ fn swap_bytes(words: Words) -> Words {
 
 /// Word i of vector j becomes word j of vector i: first in 4 by 4 words, then 2 by 2 of those.
 #[inline(always)]
-fn transpose(rows: [Words; 8]) -> [Words; 8] {
-    let rows = rows.map(|row| row.0);
-    let mut within = rows;
-    let mut out = rows;
+fn transpose(rows: &mut [Words; 8]) {
+    let mut within = [rows[0].0; 8];
     // SAFETY: `rows` exist.
     unsafe {
         for i in 0..2 {
-            let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
+            let [a, b, c, d] = [rows[4 * i].0, rows[4 * i + 1].0, rows[4 * i + 2].0, rows[4 * i + 3].0];
             let (ab_low, ab_high) = (_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
             let (cd_low, cd_high) = (_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
             within[4 * i] = _mm256_unpacklo_epi64(ab_low, cd_low);
@@ -163,9 +177,8 @@ fn transpose(rows: [Words; 8]) -> [Words; 8] {
             within[4 * i + 3] = _mm256_unpackhi_epi64(ab_high, cd_high);
         }
         for i in 0..4 {
-            out[i] = _mm256_permute2x128_si256::<0x20>(within[i], within[4 + i]);
-            out[4 + i] = _mm256_permute2x128_si256::<0x31>(within[i], within[4 + i]);
+            rows[i] = Words(_mm256_permute2x128_si256::<0x20>(within[i], within[4 + i]));
+            rows[4 + i] = Words(_mm256_permute2x128_si256::<0x31>(within[i], within[4 + i]));
         }
     }
-    out.map(Words)
 }

@@ -2,9 +2,9 @@
 
 use core::arch::x86_64::{
     __m512i, _mm256_storeu_si256, _mm512_add_epi32, _mm512_and_si512, _mm512_castsi512_si256, _mm512_loadu_si512,
-    _mm512_ror_epi32, _mm512_set1_epi32, _mm512_set4_epi32, _mm512_shuffle_epi8, _mm512_shuffle_i32x4,
-    _mm512_srli_epi32, _mm512_storeu_si512, _mm512_ternarylogic_epi32, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64,
-    _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    _mm512_ror_epi32, _mm512_set1_epi32, _mm512_set4_epi32, _mm512_setzero_si512, _mm512_shuffle_epi8,
+    _mm512_shuffle_i32x4, _mm512_srli_epi32, _mm512_storeu_si512, _mm512_sub_epi32, _mm512_ternarylogic_epi32,
+    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
 };
 
 use super::Schedule;
@@ -22,6 +22,20 @@ pub fn rounds_streams(states: &mut [[u32; 8]], schedules: &[Schedule], n: u64) {
 pub fn hash_node_pairs(children: &[[u8; 64]], out: &mut [[u8; 32]]) {
     // SAFETY: this function's features are those of the type.
     unsafe { lanes::hash_node_pairs::<Words>(children, out) }
+}
+
+/// See [`super::rounds_streams`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub fn rounds_streams_x32(states: &mut [[u32; 8]], schedules: &[Schedule], n: u64) {
+    // SAFETY: this function's features are those of the type.
+    unsafe { lanes::rounds_streams::<lanes::Two<Words>>(states, schedules, n) }
+}
+
+/// See [`super::hash_node_pairs`].
+#[target_feature(enable = "avx512f,avx512bw,avx512vl")]
+pub fn hash_node_pairs_x32(children: &[[u8; 64]], out: &mut [[u8; 32]]) {
+    // SAFETY: this function's features are those of the type.
+    unsafe { lanes::hash_node_pairs::<lanes::Two<Words>>(children, out) }
 }
 
 /// A word of each of 16 streams.
@@ -53,9 +67,14 @@ impl Lanes for Words {
     #[inline(always)]
     unsafe fn load_blocks(blocks: &[[u8; 64]]) -> [Self; 16] {
         let blocks = blocks.first_chunk::<16>().expect("a block for each lane");
-        // SAFETY: a block is a vector, the load needs no alignment; the feature by this function's contract.
-        unsafe { transpose(core::array::from_fn(|i| Words(_mm512_loadu_si512(blocks[i].as_ptr().cast())))) }
-            .map(swap_bytes)
+        // SAFETY: the feature by this function's contract.
+        let mut words = [unsafe { Words(_mm512_setzero_si512()) }; 16];
+        for (words, block) in words.iter_mut().zip(blocks) {
+            // SAFETY: a block is a vector, the load needs no alignment; the feature by this function's contract.
+            *words = swap_bytes(unsafe { Words(_mm512_loadu_si512(block.as_ptr().cast())) });
+        }
+        transpose(&mut words);
+        words
     }
 
     #[inline(always)]
@@ -68,10 +87,14 @@ impl Lanes for Words {
     #[inline(always)]
     fn store_digests(words: [Self; 8], digests: &mut [[u8; 32]]) {
         let digests = digests.first_chunk_mut::<16>().expect("a place for each lane");
-        let padded = core::array::from_fn(|i| swap_bytes(words[i % 8]));
-        for (digest, vector) in digests.iter_mut().zip(transpose(padded)) {
-            // SAFETY: half a vector is a digest, the store needs no alignment; `vector` exists.
-            unsafe { _mm256_storeu_si256(digest.as_mut_ptr().cast(), _mm512_castsi512_si256(vector.0)) }
+        let mut rows = [words[0]; 16];
+        for (row, words) in rows.iter_mut().zip(words) {
+            *row = swap_bytes(words);
+        }
+        transpose(&mut rows);
+        for (digest, row) in digests.iter_mut().zip(rows) {
+            // SAFETY: half a vector is a digest, the store needs no alignment; `row` exists.
+            unsafe { _mm256_storeu_si256(digest.as_mut_ptr().cast(), _mm512_castsi512_si256(row.0)) }
         }
     }
 
@@ -79,6 +102,12 @@ impl Lanes for Words {
     fn add(self, other: Self) -> Self {
         // SAFETY: `self` exists.
         unsafe { Words(_mm512_add_epi32(self.0, other.0)) }
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        // SAFETY: `self` exists.
+        unsafe { Words(_mm512_sub_epi32(self.0, other.0)) }
     }
 
     #[inline(always)]
@@ -147,14 +176,12 @@ fn swap_bytes(words: Words) -> Words {
 
 /// Word i of vector j becomes word j of vector i: first in 4 by 4 words, then 4 by 4 of those.
 #[inline(always)]
-fn transpose(rows: [Words; 16]) -> [Words; 16] {
-    let rows = rows.map(|row| row.0);
-    let mut within = rows;
-    let mut out = rows;
+fn transpose(rows: &mut [Words; 16]) {
+    let mut within = [rows[0].0; 16];
     // SAFETY: `rows` exist.
     unsafe {
         for i in 0..4 {
-            let [a, b, c, d] = [rows[4 * i], rows[4 * i + 1], rows[4 * i + 2], rows[4 * i + 3]];
+            let [a, b, c, d] = [rows[4 * i].0, rows[4 * i + 1].0, rows[4 * i + 2].0, rows[4 * i + 3].0];
             let (ab_low, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
             let (cd_low, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
             within[4 * i] = _mm512_unpacklo_epi64(ab_low, cd_low);
@@ -166,11 +193,10 @@ fn transpose(rows: [Words; 16]) -> [Words; 16] {
             let [a, b, c, d] = [within[i], within[4 + i], within[8 + i], within[12 + i]];
             let (ab_even, ab_odd) = (_mm512_shuffle_i32x4::<0x88>(a, b), _mm512_shuffle_i32x4::<0xdd>(a, b));
             let (cd_even, cd_odd) = (_mm512_shuffle_i32x4::<0x88>(c, d), _mm512_shuffle_i32x4::<0xdd>(c, d));
-            out[i] = _mm512_shuffle_i32x4::<0x88>(ab_even, cd_even);
-            out[4 + i] = _mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd);
-            out[8 + i] = _mm512_shuffle_i32x4::<0xdd>(ab_even, cd_even);
-            out[12 + i] = _mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd);
+            rows[i] = Words(_mm512_shuffle_i32x4::<0x88>(ab_even, cd_even));
+            rows[4 + i] = Words(_mm512_shuffle_i32x4::<0x88>(ab_odd, cd_odd));
+            rows[8 + i] = Words(_mm512_shuffle_i32x4::<0xdd>(ab_even, cd_even));
+            rows[12 + i] = Words(_mm512_shuffle_i32x4::<0xdd>(ab_odd, cd_odd));
         }
     }
-    out.map(Words)
 }

@@ -46,6 +46,7 @@ pub(crate) trait Lanes: Copy {
 
     fn add(self, other: Self) -> Self;
     fn and(self, other: Self) -> Self;
+    fn sub(self, other: Self) -> Self;
 
     /// The functions of FIPS 180-4, 4.1.2, in its order.
     fn choose(e: Self, f: Self, g: Self) -> Self;
@@ -149,7 +150,13 @@ impl<V: Lanes, Kept: Keep<V>> Source<V> for Expanding<V, Kept> {
 #[inline(always)]
 pub(crate) unsafe fn initial<V: Lanes>() -> [V; 8] {
     // SAFETY: this function's contract.
-    INITIAL_STATE.map(|word| unsafe { V::splat(word) })
+    unsafe {
+        let mut state = [V::splat(INITIAL_STATE[0]); 8];
+        for i in 1..8 {
+            state[i] = V::splat(INITIAL_STATE[i]);
+        }
+        state
+    }
 }
 
 /// Absorbs one block.
@@ -169,7 +176,7 @@ pub(crate) fn add<V: Lanes>(state: &mut [V; 8], before: [V; 8]) {
 
 /// The rounds from round `START` (below 16) on, without the addition of the state before the block.
 ///
-/// Variable i of a to h is in place (i - t) mod 8 before round t, so that no round moves any.
+/// Variable i of a to h is in [`place`] i, t before round t, so that no round moves any.
 #[inline(always)]
 pub(crate) fn rounds_from<V: Lanes, const START: usize>(s: &mut [V; 8], source: &mut impl Source<V>) {
     sixteen_times!(j {
@@ -186,13 +193,23 @@ pub(crate) fn rounds_from<V: Lanes, const START: usize>(s: &mut [V; 8], source: 
     }
 }
 
-/// FIPS 180-4, 6.2.2 step 3, for a round whose number is `t` modulo 8.
+/// Where variable i of a to h is before round t, below 16.
 #[inline(always)]
-fn round<V: Lanes>(s: &mut [V; 8], t: usize, wk: V) {
-    let [a, b, c, d, e, f, g, h] = core::array::from_fn(|i| (i + 16 - t) % 8);
-    let t1 = s[h].add(wk).add(V::choose(s[e], s[f], s[g])).add(s[e].big_sigma1());
-    s[d] = s[d].add(t1);
-    s[h] = V::majority(s[a], s[b], s[c]).add(s[a].big_sigma0()).add(t1);
+pub(crate) const fn place(i: usize, t: usize) -> usize {
+    (i + 16 - t) % 8
+}
+
+/// FIPS 180-4, 6.2.2 step 3, for a round whose number is `t` modulo 8.
+///
+/// One addition more than the standard's form, so that three instructions lead from e to the next e and from a to the next a:
+/// rotation, exclusive or, addition.
+#[inline(always)]
+pub(crate) fn round<V: Lanes>(s: &mut [V; 8], t: usize, wk: V) {
+    let [a, b, c, d, e, f, g, h] = core::array::from_fn(|i| place(i, t));
+    let early = s[h].add(wk).add(s[d]).add(V::choose(s[e], s[f], s[g]));
+    let majority = V::majority(s[a], s[b], s[c]).sub(s[d]);
+    s[d] = early.add(s[e].big_sigma1());
+    s[h] = s[d].add(majority).add(s[a].big_sigma0());
 }
 
 /// Absorbs one block `n` times, each lane with a schedule of its own.
@@ -233,7 +250,7 @@ pub(crate) unsafe fn hash_node_pairs<V: Lanes>(children: &[[u8; 64]], out: &mut 
     }
     let (children, out) = (children.remainder(), out.into_remainder());
     if !children.is_empty() {
-        let (mut full, mut nodes) = ([[0; 64]; 16], [[0; 32]; 16]);
+        let (mut full, mut nodes) = ([[0; 64]; 32], [[0; 32]; 32]);
         full[..children.len()].copy_from_slice(children);
         // SAFETY: this function's contract.
         unsafe { hash_full::<V>(&full, &mut nodes) };
@@ -260,4 +277,96 @@ pub(crate) fn trim<V: Lanes>(mut state: [V; 8]) -> [V; 8] {
     // SAFETY: there are values of the type.
     state[7] = state[7].and(unsafe { V::splat(super::TRIM) });
     state
+}
+
+/// Twice the streams: two independent chains of rounds in turn, for CPUs whose vector instructions are not done in one cycle.
+#[derive(Clone, Copy)]
+pub(crate) struct Two<V>(V, V);
+
+impl<V: Lanes> Lanes for Two<V> {
+    const COUNT: usize = 2 * V::COUNT;
+
+    #[inline(always)]
+    unsafe fn splat(word: u32) -> Self {
+        // SAFETY: this function's contract.
+        unsafe { Two(V::splat(word), V::splat(word)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load(words: &[u32]) -> Self {
+        // SAFETY: this function's contract.
+        unsafe { Two(V::load(words), V::load(&words[V::COUNT..])) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_blocks(blocks: &[[u8; 64]]) -> [Self; 16] {
+        // SAFETY: this function's contract.
+        let (a, b) = unsafe { (V::load_blocks(blocks), V::load_blocks(&blocks[V::COUNT..])) };
+        let mut words = [Two(a[0], b[0]); 16];
+        for i in 1..16 {
+            words[i] = Two(a[i], b[i]);
+        }
+        words
+    }
+
+    #[inline(always)]
+    fn store(self, words: &mut [u32]) {
+        self.0.store(words);
+        self.1.store(&mut words[V::COUNT..]);
+    }
+
+    #[inline(always)]
+    fn store_digests(words: [Self; 8], digests: &mut [[u8; 32]]) {
+        let (mut a, mut b) = ([words[0].0; 8], [words[0].1; 8]);
+        for i in 1..8 {
+            (a[i], b[i]) = (words[i].0, words[i].1);
+        }
+        V::store_digests(a, digests);
+        V::store_digests(b, &mut digests[V::COUNT..]);
+    }
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        Two(self.0.add(other.0), self.1.add(other.1))
+    }
+
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        Two(self.0.sub(other.0), self.1.sub(other.1))
+    }
+
+    #[inline(always)]
+    fn and(self, other: Self) -> Self {
+        Two(self.0.and(other.0), self.1.and(other.1))
+    }
+
+    #[inline(always)]
+    fn choose(e: Self, f: Self, g: Self) -> Self {
+        Two(V::choose(e.0, f.0, g.0), V::choose(e.1, f.1, g.1))
+    }
+
+    #[inline(always)]
+    fn majority(a: Self, b: Self, c: Self) -> Self {
+        Two(V::majority(a.0, b.0, c.0), V::majority(a.1, b.1, c.1))
+    }
+
+    #[inline(always)]
+    fn big_sigma0(self) -> Self {
+        Two(self.0.big_sigma0(), self.1.big_sigma0())
+    }
+
+    #[inline(always)]
+    fn big_sigma1(self) -> Self {
+        Two(self.0.big_sigma1(), self.1.big_sigma1())
+    }
+
+    #[inline(always)]
+    fn small_sigma0(self) -> Self {
+        Two(self.0.small_sigma0(), self.1.small_sigma0())
+    }
+
+    #[inline(always)]
+    fn small_sigma1(self) -> Self {
+        Two(self.0.small_sigma1(), self.1.small_sigma1())
+    }
 }

@@ -35,12 +35,21 @@ pub(crate) enum Kind {
     ShaNiX4,
     Avx2X8,
     Avx512X16,
+    Avx512X32,
 }
 
 impl Kind {
     /// In the order of [`Backend::all`].
-    const ALL: [Kind; 7] =
-        [Kind::ShaNiX1, Kind::Portable, Kind::ShaNiX2, Kind::ShaNiX3, Kind::ShaNiX4, Kind::Avx2X8, Kind::Avx512X16];
+    const ALL: [Kind; 8] = [
+        Kind::ShaNiX1,
+        Kind::Portable,
+        Kind::ShaNiX2,
+        Kind::ShaNiX3,
+        Kind::ShaNiX4,
+        Kind::Avx2X8,
+        Kind::Avx512X16,
+        Kind::Avx512X32,
+    ];
 
     fn name(self) -> &'static str {
         match self {
@@ -51,6 +60,7 @@ impl Kind {
             Kind::ShaNiX4 => "sha-ni-x4",
             Kind::Avx2X8 => "avx2-x8",
             Kind::Avx512X16 => "avx512-x16",
+            Kind::Avx512X32 => "avx512-x32",
         }
     }
 
@@ -62,6 +72,7 @@ impl Kind {
             Kind::ShaNiX4 => 4,
             Kind::Avx2X8 => 8,
             Kind::Avx512X16 => 16,
+            Kind::Avx512X32 => 32,
         }
     }
 
@@ -70,7 +81,7 @@ impl Kind {
             Kind::Portable => true,
             Kind::ShaNiX1 | Kind::ShaNiX2 | Kind::ShaNiX3 | Kind::ShaNiX4 => features.sha_ni(),
             Kind::Avx2X8 => features.avx2(),
-            Kind::Avx512X16 => features.avx512(),
+            Kind::Avx512X16 | Kind::Avx512X32 => features.avx512(),
         }
     }
 }
@@ -114,7 +125,7 @@ impl Backend {
 /// One chain, whatever the backend's streams: vectors of streams have nothing to gain on it and leave it to the portable code.
 pub fn compress(backend: Backend, state: &mut [u32; 8], blocks: &[[u8; 64]]) {
     match backend.0 {
-        Kind::Portable | Kind::Avx2X8 | Kind::Avx512X16 => portable::compress(state, blocks),
+        Kind::Portable | Kind::Avx2X8 | Kind::Avx512X16 | Kind::Avx512X32 => portable::compress(state, blocks),
         // SAFETY: `Backend` exists only for a CPU with these features (`Kind::runs_on`).
         Kind::ShaNiX1 | Kind::ShaNiX2 | Kind::ShaNiX3 | Kind::ShaNiX4 => unsafe { x86_sha::compress(state, blocks) },
     }
@@ -127,7 +138,7 @@ pub fn compress(backend: Backend, state: &mut [u32; 8], blocks: &[[u8; 64]]) {
 /// [`compress`].
 pub fn rounds_chain(backend: Backend, state: &mut [u32; 8], schedule: &Schedule, n: u64) {
     match backend.0 {
-        Kind::Portable | Kind::Avx2X8 | Kind::Avx512X16 => portable::rounds_chain(state, schedule, n),
+        Kind::Portable | Kind::Avx2X8 | Kind::Avx512X16 | Kind::Avx512X32 => portable::rounds_chain(state, schedule, n),
         // SAFETY: as in `compress`.
         Kind::ShaNiX1 | Kind::ShaNiX2 | Kind::ShaNiX3 | Kind::ShaNiX4 => unsafe {
             x86_sha::rounds_chain(state, schedule, n)
@@ -153,6 +164,7 @@ pub fn rounds_streams(backend: Backend, states: &mut [[u32; 8]], schedules: &[Sc
             Kind::ShaNiX4 => x86_sha::rounds_streams::<4>(states, schedules, n),
             Kind::Avx2X8 => avx2::rounds_streams(states, schedules, n),
             Kind::Avx512X16 => avx512::rounds_streams(states, schedules, n),
+            Kind::Avx512X32 => avx512::rounds_streams_x32(states, schedules, n),
         }
     }
 }
@@ -188,6 +200,7 @@ pub fn hash_node_pairs(backend: Backend, children: &[u8], out: &mut [u8]) {
             Kind::ShaNiX4 => x86_sha::hash_node_pairs::<4>(children, out),
             Kind::Avx2X8 => avx2::hash_node_pairs(children, out),
             Kind::Avx512X16 => avx512::hash_node_pairs(children, out),
+            Kind::Avx512X32 => avx512::hash_node_pairs_x32(children, out),
         }
     }
 }

@@ -1,17 +1,19 @@
 //! SHA-256 in plain Rust: what every other backend is compared with.
 
-use super::lanes::{self, Lanes};
+use super::lanes::{self, Expanding, Lanes, Ready};
 use super::{Schedule, digest};
 
 pub fn compress(state: &mut [u32; 8], blocks: &[[u8; 64]]) {
     for block in blocks {
-        rounds(state, &Schedule::new(block));
+        // SAFETY: the type needs no instruction set.
+        let words = unsafe { u32::load_blocks(core::slice::from_ref(block)) };
+        lanes::absorb(state, &mut Expanding { words, keep: () });
     }
 }
 
 pub fn rounds_chain(state: &mut [u32; 8], schedule: &Schedule, n: u64) {
     for _ in 0..n {
-        rounds(state, schedule);
+        lanes::absorb(state, &mut Ready(&schedule.0));
     }
 }
 
@@ -57,6 +59,11 @@ impl Lanes for u32 {
     }
 
     #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.wrapping_sub(other)
+    }
+
+    #[inline(always)]
     fn and(self, other: Self) -> Self {
         self & other
     }
@@ -90,25 +97,4 @@ impl Lanes for u32 {
     fn small_sigma1(self) -> Self {
         self.rotate_right(17) ^ self.rotate_right(19) ^ (self >> 10)
     }
-}
-
-/// The 64 rounds of one block and the addition of the state before it (FIPS 180-4, 6.2.2 steps 2 to 4).
-fn rounds(state: &mut [u32; 8], schedule: &Schedule) {
-    let before = *state;
-    schedule.0.iter().for_each(|wk| round(state, *wk));
-    for (word, add) in state.iter_mut().zip(before) {
-        *word = word.wrapping_add(add);
-    }
-}
-
-/// FIPS 180-4, 6.2.2 step 3, on a to h.
-#[inline(always)]
-pub(crate) fn round(variables: &mut [u32; 8], wk: u32) {
-    let [a, b, c, d, e, f, g, h] = *variables;
-    let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
-    let choice = (e & f) ^ (!e & g);
-    let t1 = h.wrapping_add(s1).wrapping_add(choice).wrapping_add(wk);
-    let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
-    let majority = (a & b) ^ (a & c) ^ (b & c);
-    *variables = [t1.wrapping_add(s0).wrapping_add(majority), a, b, c, d.wrapping_add(t1), e, f, g];
 }

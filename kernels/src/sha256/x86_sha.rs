@@ -147,10 +147,10 @@ impl<const S: usize> Blocks for &[[u8; 64]; S] {
     }
 }
 
-/// Expands the schedules of `S` blocks, stream after stream.
+/// Expands the schedules of `S` blocks beside each other: each is a chain of its own.
 pub(crate) struct Expand<'a, B, const S: usize> {
     blocks: B,
-    words: [__m128i; 4],
+    words: [[__m128i; 4]; S],
     to: &'a mut Quads<S>,
 }
 
@@ -158,7 +158,7 @@ impl<'a, B: Blocks, const S: usize> Expand<'a, B, S> {
     #[inline(always)]
     pub fn new(blocks: B, to: &'a mut Quads<S>) -> Self {
         // SAFETY: SSE2 is part of x86-64.
-        Expand { blocks, words: [unsafe { _mm_setzero_si128() }; 4], to }
+        Expand { blocks, words: [[unsafe { _mm_setzero_si128() }; 4]; S], to }
     }
 
     /// # Safety
@@ -173,14 +173,13 @@ impl<'a, B: Blocks, const S: usize> Expand<'a, B, S> {
 impl<B: Blocks, const S: usize> Beside for Expand<'_, B, S> {
     #[inline(always)]
     unsafe fn step(&mut self, i: usize) {
-        for item in S * i..S * (i + 1) {
-            let (s, i) = (item / 16, item % 16);
+        for s in 0..S {
             // SAFETY: the contract of this file.
             unsafe {
                 if i < 4 {
-                    self.words[i] = self.blocks.quad(s, i);
+                    self.words[s][i] = self.blocks.quad(s, i);
                 }
-                self.to.0[i][s] = wk(&mut self.words, i);
+                self.to.0[i][s] = wk(&mut self.words[s], i);
             }
         }
     }

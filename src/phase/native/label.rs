@@ -80,7 +80,7 @@ impl<'a> Labelling<'a> {
             context,
             parents,
             replica_ids,
-            helpers: &context.cores[shares.len()..],
+            helpers: &context.working_cores()[shares.len()..],
             shares,
             labelled: AtomicU64::new(0),
             failed: AtomicBool::new(false),

@@ -27,9 +27,8 @@ use crate::trial::record::{Finding, Output, Severity, Work};
 /// sector's tree_d is built nevertheless.
 pub fn p1(context: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
     let (shape, dir) = (context.shape, context.dir);
-    let cores = &context.cores[..context.cores.len().min(context.threads as usize)];
     let forced = context.native.kernels.get("sha256").map(String::as_str);
-    let arrangement = Arrangement::new(context.sectors, cores, forced)?;
+    let arrangement = Arrangement::new(context.sectors, context.working_cores(), forced)?;
     let whole = Whole::resume(dir, context.sectors, shape.layers)?;
     let resumed = whole.count();
 
@@ -72,7 +71,7 @@ fn seal(context: &PhaseContext<'_>, arrangement: &Arrangement, whole: Whole) -> 
     let replica_ids: Vec<[u8; 32]> =
         (0..context.sectors).map(|sector| context.identity.in_batch(sector).replica_id(&comm_d)).collect();
     enter("parents");
-    let (parents, graph) = parents(context)?;
+    let (parents, graph) = parents(context, arrangement.shares.len())?;
     enter("memory");
     let mut labelling = Labelling::new(context, arrangement, &parents, &replica_ids)?;
     labelling.run(whole)?;
@@ -96,7 +95,8 @@ fn trees(context: &PhaseContext<'_>) -> anyhow::Result<[u8; 32]> {
     Ok(comm_d)
 }
 
-fn parents(context: &PhaseContext<'_>) -> anyhow::Result<(Parents, String)> {
+/// Where the parents come from, and that in words; `labelling` cores label.
+fn parents(context: &PhaseContext<'_>, labelling: usize) -> anyhow::Result<(Parents, String)> {
     if let Some(dir) = context.parents {
         let cache = ParentCache::new(dir, context.shape.sector_size, &context.identity.porep_id);
         let map = Map::open(cache.path()).with_context(|| format!("cannot map {}", cache.path().display()))?;
@@ -105,7 +105,8 @@ fn parents(context: &PhaseContext<'_>) -> anyhow::Result<(Parents, String)> {
     }
     let backend = graph::Backend::supported(&Features::detect()).next().expect("the portable backend always runs");
     let graph = Graph::new(context.shape.sector_size.nodes(), &context.identity.porep_id.0);
-    Ok((Parents::Compute(graph, backend), format!("computed ({})", backend.name())))
+    let place = if labelling < context.working_cores().len() { "on another core" } else { "on the same core" };
+    Ok((Parents::Compute(graph, backend), format!("computed {place} ({})", backend.name())))
 }
 
 fn resumed_finding(layers: u32) -> Option<Finding> {

@@ -63,8 +63,8 @@ impl Pipeline<'_> {
         let path = self.dir.join(files::SEALED);
         let file = File::create(&path).with_context(|| format!("cannot create {}", path.display()))?;
         let replica = Replica { file, path };
-        let cores: Vec<usize> =
-            context.cores.iter().copied().take((context.threads as usize).min(chunks as usize)).collect();
+        let cores = context.working_cores();
+        let cores = &cores[..cores.len().min(chunks as usize)];
         let done = AtomicU64::new(u64::from(sector) * context.shape.sector_size.nodes());
         let failed = AtomicBool::new(false);
 

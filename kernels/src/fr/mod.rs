@@ -18,8 +18,8 @@ pub struct NotInField {
 
 /// `out[i] = a[i] + b[i]` mod p, element by element: a replica is the last layer's labels added to the data.
 ///
-/// An operand that is not canonical is an error, as it is for the reference; the elements before it are written.
-/// Two additions and two subtractions with borrow on four words are faster than memory brings the operands.
+/// An operand that is not canonical is an error, as it is for the reference; the elements before it are written. Not
+/// vectorised: chains of additions with carry are as fast as memory.
 ///
 /// # Panics
 /// If the three lengths differ or are no whole number of elements.
@@ -99,4 +99,73 @@ fn minus_modulus(a: &[u64; 4]) -> ([u64; 4], bool) {
         word
     });
     (difference, borrow)
+}
+
+#[cfg(test)]
+mod tests {
+    use blstrs::Scalar;
+    use ff::{Field, PrimeField};
+
+    use super::*;
+
+    #[test]
+    fn the_modulus_is_one_more_than_the_greatest_element() {
+        let mut greatest = MODULUS;
+        greatest[0] -= 1;
+        assert_eq!(bytes(&greatest), (-Scalar::ONE).to_repr());
+    }
+
+    #[test]
+    fn sums_at_the_edges_are_those_of_blstrs() {
+        let edges = [
+            Scalar::ZERO,
+            Scalar::ONE,
+            -Scalar::ONE,
+            -Scalar::from(2),
+            Scalar::from(u64::MAX),
+            Scalar::from(2).invert().unwrap(),
+            Scalar::from(2).pow_vartime([192]),
+            Scalar::from(2).pow_vartime([254]),
+            Scalar::from(7).invert().unwrap(),
+        ];
+        let pairs: Vec<_> = edges.into_iter().flat_map(|a| edges.map(|b| (a, b))).collect();
+        let bytes = |element: &dyn Fn(&(Scalar, Scalar)) -> Scalar| {
+            pairs.iter().flat_map(|pair| element(pair).to_repr()).collect::<Vec<u8>>()
+        };
+        let (a, b) = (bytes(&|(a, _)| *a), bytes(&|(_, b)| *b));
+        let mut out = vec![0xaa; a.len()];
+        add_many(&a, &b, &mut out).unwrap();
+        assert_eq!(out, bytes(&|(a, b)| a + b));
+        add_many(&[], &[], &mut []).unwrap();
+    }
+
+    #[test]
+    fn an_operand_above_p_is_named() {
+        let mut p = (-Scalar::ONE).to_repr();
+        p[0] += 1;
+        let power_255 = std::array::from_fn(|i| if i == 31 { 0x80 } else { 0 });
+        for number in [p, power_255, [0xff; BYTES]] {
+            for index in 0..3 {
+                let fine = [1; 3 * BYTES];
+                let mut foreign = fine;
+                foreign[index * BYTES..][..BYTES].copy_from_slice(&number);
+                let mut out = [0; 3 * BYTES];
+                assert_eq!(add_many(&foreign, &fine, &mut out), Err(NotInField { index }));
+                assert_eq!(add_many(&fine, &foreign, &mut out), Err(NotInField { index }));
+                assert!(out[..index * BYTES].iter().all(|byte| *byte == 2), "the sums before it are there");
+            }
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "one length")]
+    fn operands_of_two_lengths_are_a_mistake() {
+        let _ = add_many(&[0; 32], &[0; 64], &mut [0; 32]);
+    }
+
+    #[test]
+    #[should_panic(expected = "elements of 32 bytes")]
+    fn part_of_an_element_is_a_mistake() {
+        let _ = add_many(&[0; 33], &[0; 33], &mut [0; 33]);
+    }
 }

@@ -5,11 +5,11 @@
 //!
 //! An instruction takes 4 cycles and a core starts one or two in each, so every operation works on `GROUPS` vectors in step.
 //!
-//! How far lazy limbs go (the tests below try the largest):
-//! - An [`Element`] is below 6 p < 2^257.5, its limbs below B, the last below 2^50.
-//! - A [`Sum`]'s limbs stay below 2^63: that is 2^10 additions, of two 52-bit numbers each.
-//! - A product of elements below a p and b p is below (2 + a b / 35) p.
-//! - A sum divided by B is below itself / B + p.
+//! How far lazy limbs go, tried with the largest of each in the tests below:
+//! - An [`Element`] is below 6 p < 2^257.5: four limbs below B, the last below 2^50.
+//! - A sum's limb is at most 26 halves of products below B, and carries: below 2^57 of its 2^64.
+//! - A product of elements below a p and b p is below (2 + a b / 35) p, plus what is added to it.
+//! - A [`Sum`] divided by B is below itself / B + p.
 
 use core::arch::x86_64::{
     __m512i, __mmask8, _mm512_add_epi64, _mm512_and_si512, _mm512_cmpeq_epu64_mask, _mm512_cmplt_epi64_mask,
@@ -17,6 +17,7 @@ use core::arch::x86_64::{
     _mm512_mask_i64scatter_epi64, _mm512_mask_mov_epi64, _mm512_or_si512, _mm512_set1_epi64, _mm512_setr_epi64,
     _mm512_slli_epi64, _mm512_srai_epi64, _mm512_srli_epi64, _mm512_sub_epi64,
 };
+use std::hint::black_box;
 use std::ops::{Add, AddAssign, BitAnd, BitOr, Sub};
 
 use blstrs::Scalar;
@@ -232,14 +233,14 @@ impl Element {
         let mut below = [0; GROUPS];
         for (i, word) in words.iter_mut().enumerate() {
             let p = ifma.broadcast(MODULUS[i]);
-            for g in 0..GROUPS {
+            for (g, below) in below.iter_mut().enumerate() {
                 // SAFETY: the lanes of the mask read from the slice, as was asserted; `ifma` proves the features.
                 unsafe {
                     let base = elements.as_ptr().wrapping_add(g * LANES * stride).cast::<i64>().wrapping_add(i);
                     let (lanes, offsets) = (lanes_below(count, g), offsets(ifma, stride));
                     word.0[g] = _mm512_mask_i64gather_epi64::<1>(word.0[g], lanes, offsets, base);
                     let equal = _mm512_cmpeq_epu64_mask(word.0[g], p.0[g]);
-                    below[g] = _mm512_cmplt_epu64_mask(word.0[g], p.0[g]) | (equal & below[g]);
+                    *below = _mm512_cmplt_epu64_mask(word.0[g], p.0[g]) | (equal & *below);
                 }
             }
         }
@@ -309,7 +310,7 @@ impl Element {
         Element::carried(self.0)
     }
 
-    /// The same element below p, for one of at most p.
+    /// The same element below p, for one below 2 p.
     #[inline(always)]
     fn canonical(self) -> Element {
         let mut less = self.0;
@@ -324,7 +325,7 @@ impl Element {
         Element(limbs)
     }
 
-    /// `self * other / R + number`.
+    /// `self * other / R + number`, below (3 + a b / 35) p for factors below a p and b p and a number below p.
     #[inline(always)]
     pub fn times_plus(&self, other: &Element, number: &Number) -> Element {
         let mut sum = [self.0[0].ifma().broadcast(0); 2 * LIMBS];
@@ -338,7 +339,7 @@ impl Element {
         reduced(sum)
     }
 
-    /// `self * self / R`: the product of two different limbs is computed once and doubled.
+    /// `self * self / R`, below (2 + a a / 35) p: the product of two different limbs is computed once and doubled.
     #[inline(always)]
     pub fn squared(&self) -> Element {
         let mut sum = [self.0[0].ifma().broadcast(0); 2 * LIMBS];
@@ -358,7 +359,7 @@ impl Element {
         reduced(sum)
     }
 
-    /// `self` times the multiplier's constant: below 5.2 p.
+    /// `self` times the multiplier's constant, below (4 + 1/4 + 1) p.
     #[inline(always)]
     pub fn times_constant(&self, multiplier: &Multiplier) -> Element {
         let ifma = self.0[0].ifma();
@@ -372,7 +373,7 @@ impl Element {
         sum.divided()
     }
 
-    /// `self / B`, below p.
+    /// `self / B`, canonical.
     #[inline(always)]
     pub fn divided_canonical(self) -> Element {
         let [a, b, c, d, e] = self.0;
@@ -416,7 +417,7 @@ impl Sum {
         }
     }
 
-    /// `(self + q p) / B` with the q that makes it exact.
+    /// `(self + q p) / B` with the q below B that makes it exact.
     #[inline(always)]
     pub fn divided(self) -> Element {
         let Sum([lowest, mut limbs @ ..]) = self;
@@ -436,7 +437,8 @@ impl Sum {
     }
 }
 
-/// `sum / R`: the four lowest limbs are replaced by themselves times 1/B, one place up; the fifth is divided off.
+/// `sum / R`: the four lowest limbs are replaced by themselves times 1/B, one place up, and the fifth divided off. The first
+/// adds B p / B at most, the second p.
 #[inline(always)]
 fn reduced(mut sum: [Lanes; 2 * LIMBS]) -> Element {
     let inverse_b = sum[0].ifma().broadcast_all(&INVERSE_B);
@@ -466,4 +468,157 @@ fn offsets(_: Ifma, stride: usize) -> __m512i {
 fn lanes_below(count: usize, g: usize) -> __mmask8 {
     let count = count.saturating_sub(g * LANES).min(LANES);
     ((1_u16 << count) - 1) as __mmask8
+}
+
+/// Multiplies `n` limbs or a few more, nothing else, in more chains than the instruction has cycles; returns how many.
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub fn multiply(n: u64) -> u64 {
+    const CHAINS: usize = 8;
+    let steps = n.div_ceil((CHAINS * WIDTH) as u64);
+    // SAFETY: this function's features.
+    let ifma = unsafe { Ifma::new() };
+    let factor = ifma.broadcast(black_box(MASK));
+    let mut sums = [factor; CHAINS];
+    for _ in 0..steps {
+        for sum in &mut sums {
+            sum.add_low(factor, factor);
+        }
+    }
+    black_box(sums);
+    steps * (CHAINS * WIDTH) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use ff::Field;
+
+    use super::*;
+    use crate::cpu::Features;
+
+    fn proof() -> Option<Ifma> {
+        if !Features::detect().avx512_ifma() {
+            crate::absent::absent("scalar field on IFMA", "the CPU lacks the instructions");
+            return None;
+        }
+        // SAFETY: as was just asked.
+        Some(unsafe { Ifma::new() })
+    }
+
+    /// The largest elements: the largest value with and without full limbs below, and p - 1, p, p + 1, 0.
+    fn largest() -> Vec<Number> {
+        let six_p = shifted(&product(&MODULUS, 6, 0), 0);
+        let p_plus_1 = [P[0] + 1, P[1], P[2], P[3], P[4]];
+        let p_minus_1 = [P[0] - 1, P[1], P[2], P[3], P[4]];
+        let below_6_p = [six_p[0] - 1, six_p[1], six_p[2], six_p[3], six_p[4]];
+        let full_limbs = [MASK, MASK, MASK, MASK, six_p[4] - 1];
+        vec![below_6_p, full_limbs, p_plus_1, P, p_minus_1, [1, 0, MASK, 0, 0], [0; LIMBS]]
+    }
+
+    fn everywhere(ifma: Ifma, number: &Number) -> Element {
+        Element(ifma.broadcast_all(number))
+    }
+
+    /// The number in every lane, its limbs in their bounds and itself below `most` times p / 8.
+    fn number_of(element: &Element, most: u128) -> Number {
+        let number = element.0.map(|limb| {
+            // SAFETY: a vector is eight words.
+            let lanes: [[u64; LANES]; GROUPS] = unsafe { std::mem::transmute(limb.0) };
+            assert!(lanes.iter().flatten().all(|lane| *lane == lanes[0][0]), "the lanes differ: {lanes:x?}");
+            lanes[0][0]
+        });
+        assert!(number[..4].iter().all(|limb| *limb <= MASK) && number[4] < 1 << 50, "{number:x?}");
+        let times = |number: Number, factor| value(&number.map(|limb| u128::from(limb) * factor));
+        assert!(times(number, 8) < times(P, most), "{number:x?} is not below {most} p / 8");
+        number
+    }
+
+    /// Limbs as a number to compare: carried, the highest first.
+    fn value(limbs: &[u128]) -> Vec<u128> {
+        let mut carry = 0;
+        let mut carried: Vec<u128> = limbs
+            .iter()
+            .map(|limb| {
+                carry += limb;
+                let limb = carry & u128::from(MASK);
+                carry >>= BITS;
+                limb
+            })
+            .collect();
+        carried.push(carry);
+        carried.reverse();
+        carried
+    }
+
+    fn scalar(number: &Number) -> Scalar {
+        number.iter().rev().fold(Scalar::ZERO, |sum, limb| sum * Scalar::from(1 << BITS) + Scalar::from(*limb))
+    }
+
+    fn inverse_power_of_b(exponent: u64) -> Scalar {
+        Scalar::from(1 << BITS).pow_vartime([exponent]).invert().unwrap()
+    }
+
+    #[test]
+    fn the_constants_are_what_they_are_called() {
+        assert_eq!(number(&-Scalar::ONE), [P[0] - 1, P[1], P[2], P[3], P[4]]);
+        assert_eq!(INVERSE_B, number(&inverse_power_of_b(1)));
+    }
+
+    #[test]
+    fn products_of_the_largest_elements_are_exact_and_bounded() {
+        let Some(ifma) = proof() else { return };
+        for a in largest() {
+            let x = everywhere(ifma, &a);
+            // 8 (2 + 36 / 35) < 25, and 8 p more for what is added.
+            assert_eq!(scalar(&number_of(&x.squared(), 25)), scalar(&a).square() * inverse_power_of_b(5), "{a:x?}");
+            for b in largest() {
+                for add in [[0; LIMBS], number(&-Scalar::ONE)] {
+                    let product = number_of(&x.times_plus(&everywhere(ifma, &b), &add), 33);
+                    let expected = scalar(&a) * scalar(&b) * inverse_power_of_b(5) + scalar(&add);
+                    assert_eq!(scalar(&product), expected, "{a:x?} * {b:x?} + {add:x?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn products_with_constants_are_exact_and_bounded() {
+        let Some(ifma) = proof() else { return };
+        for a in largest() {
+            for constant in [Scalar::ZERO, Scalar::ONE, -Scalar::ONE, inverse_power_of_b(1), -inverse_power_of_b(3)] {
+                let product = everywhere(ifma, &a).times_constant(&Multiplier::new(constant));
+                assert_eq!(scalar(&number_of(&product, 42)), scalar(&a) * constant, "{a:x?} * {constant}");
+                let divided = number_of(&product.divided_canonical(), 8);
+                assert_eq!(divided, number(&(scalar(&a) * constant * inverse_power_of_b(1))), "{a:x?} * {constant}");
+            }
+        }
+    }
+
+    /// More terms than any matrix row has, with larger factors.
+    #[test]
+    fn sums_of_the_largest_products_are_exact_and_bounded() {
+        const TERMS: u64 = 13;
+        let Some(ifma) = proof() else { return };
+        for a in largest() {
+            for factor in [0, 1, (1 << 45) - 1] {
+                let mut sum = Sum::zero(ifma);
+                for _ in 0..TERMS {
+                    sum.add_product(factor, &everywhere(ifma, &a));
+                }
+                let expected = scalar(&a) * Scalar::from(factor * TERMS) * inverse_power_of_b(1);
+                // 8 (13 * 6 / 2^7 + 1) < 13.
+                assert_eq!(scalar(&number_of(&sum.divided(), 13)), expected, "{a:x?} * {factor}");
+            }
+        }
+    }
+
+    #[test]
+    fn as_many_multiplications_as_asked_for() {
+        if proof().is_some() {
+            for n in [0, 1, 1000] {
+                // SAFETY: `proof` has asked.
+                let done = unsafe { multiply(n) };
+                assert!((n..n + 256).contains(&done), "{done} of {n}");
+            }
+        }
+    }
 }

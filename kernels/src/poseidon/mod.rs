@@ -162,8 +162,30 @@ impl Preimages<'_> {
     }
 }
 
-/// A kernel's constants, one per arity, computed when first used: neptune takes some milliseconds to derive its own.
+/// Multiplications of one limb by another (52 bits with IFMA, else 64) that a hash takes, counting no more than the
+/// arithmetic of [`plan`] needs. With the rate of [`multiply`] this is the least time of a hash.
+pub fn multiplications(backend: Backend, arity: Arity) -> u64 {
+    match backend.0 {
+        Kind::Portable => PORTABLE[arity as usize].multiplications,
+        Kind::Ifma => IFMA[arity as usize].multiplications,
+    }
+}
+
+/// Does `n` such multiplications or a few more that do not wait for each other, and nothing else: what a core can do.
+/// Returns how many it did.
+pub fn multiply(backend: Backend, n: u64) -> u64 {
+    match backend.0 {
+        Kind::Portable => portable::multiply_words(n),
+        // SAFETY: `Backend` exists only for a CPU with these features (`Kind::runs_on`).
+        Kind::Ifma => unsafe { fr::x86_ifma::multiply(n) },
+    }
+}
+
+/// A kernel's constants for every arity, derived when first used.
 type ByArity<C> = LazyLock<[C; Arity::ALL.len()]>;
+
+static PORTABLE: ByArity<portable::Constants> = ByArity::new(|| Arity::ALL.map(portable::Constants::new));
+static IFMA: ByArity<x86_ifma::Constants> = ByArity::new(|| Arity::ALL.map(x86_ifma::Constants::new));
 
 fn hash(
     backend: Backend,
@@ -171,8 +193,6 @@ fn hash(
     preimages: &Preimages,
     digests: &mut [[u8; fr::BYTES]],
 ) -> Result<(), NotInField> {
-    static PORTABLE: ByArity<portable::Constants> = ByArity::new(|| Arity::ALL.map(portable::Constants::new));
-    static IFMA: ByArity<x86_ifma::Constants> = ByArity::new(|| Arity::ALL.map(x86_ifma::Constants::new));
     match backend.0 {
         Kind::Portable => {
             let constants = &PORTABLE[arity as usize];
@@ -185,7 +205,7 @@ fn hash(
         }
         Kind::Ifma => {
             let constants = &IFMA[arity as usize];
-            // SAFETY: `Backend` exists only for a CPU with these features (`Kind::runs_on`).
+            // SAFETY: as in `multiply`.
             unsafe {
                 match arity {
                     Arity::Two => x86_ifma::hash::<3>(constants, preimages, digests),

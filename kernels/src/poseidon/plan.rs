@@ -53,7 +53,32 @@ pub enum Round {
     Partial { rescale: Fr, key: Fr },
 }
 
+/// How many multiplications of limbs a kernel does for each kind of step.
+pub struct Cost {
+    pub square: u64,
+    pub product: u64,
+    /// A multiplication by a constant.
+    pub scaling: u64,
+    /// An entry of the matrix times an element.
+    pub entry: u64,
+    /// The step of reduction at the end of a row.
+    pub division: u64,
+}
+
 impl Plan {
+    /// Multiplications of limbs in one hash.
+    pub fn multiplications(&self, cost: &Cost) -> u64 {
+        let width = self.first_keys.len() as u64 + 1;
+        let partial = self.rounds.iter().filter(|round| matches!(round, Round::Partial { .. })).count() as u64;
+        let rounds = self.rounds.len() as u64;
+        // The first round's element 0 is a constant.
+        let s_boxes = partial + (rounds - partial) * width - 1;
+        let rows = (rounds - 1) * width + 1;
+        s_boxes * (2 * cost.square + cost.product)
+            + (partial + 1) * cost.scaling
+            + rows * (width * cost.entry + cost.division)
+    }
+
     pub fn new(arity: Arity, limbs: Limbs) -> Plan {
         match arity {
             Arity::Two => Plan::of(PoseidonConstants::<Fr, U2>::new(), limbs),

@@ -4,7 +4,7 @@
 
 use blstrs::Scalar;
 
-use super::plan::{self, Limbs, Plan};
+use super::plan::{self, Cost, Limbs, Plan};
 use super::{Arity, NotInField, Preimages};
 use crate::fr;
 use crate::fr::x86_ifma::{BITS, Element, Ifma, LIMBS, Multiplier, Number, Sum, WIDTH, number};
@@ -15,9 +15,14 @@ pub struct Constants {
     rounds: Vec<Round>,
     matrix: Vec<u64>,
     unscale: Multiplier,
+    pub multiplications: u64,
 }
 
+/// Of 52-bit limbs, low and high half: reduction replaces four limbs by five each and divides by B.
+const COST: Cost = Cost { square: 30 + 40 + 9, product: 50 + 40 + 9, scaling: 50 + 9, entry: 10, division: 9 };
+
 /// [`plan::Round`] in limbs.
+#[expect(clippy::large_enum_variant, reason = "most rounds are partial ones, read in order")]
 enum Round {
     Full(Vec<Number>),
     Partial { rescale: Multiplier, key: Number },
@@ -33,6 +38,7 @@ impl Constants {
             }
         };
         Constants {
+            multiplications: plan.multiplications(&COST),
             first_keys: plan.first_keys.iter().map(number).collect(),
             rounds: plan.rounds.iter().map(round).collect(),
             matrix: plan.matrix,

@@ -2,9 +2,10 @@
 //!
 //! `sha256rnds2` does two rounds on a state kept as two vectors, ABEF and CDGH: its result is the new ABEF, and the old ABEF
 //! becomes the new CDGH, so two calls that swap the operands do four rounds without a move. The 32 calls of a block depend on
-//! each other (4 cycles each on Zen and Intel): 128 cycles that nothing but other streams can fill. The schedule
-//! (`sha256msg1`, `sha256msg2`) uses the same unit, so with several streams it costs time, and is expanded once for all blocks
-//! that repeat it, beside the rounds of a block before them ([`absorb`]).
+//! each other (4 cycles each on Zen and Intel): 128 cycles that nothing but other streams can fill. The unit begins a call
+//! every cycle on Zen 4, every second on Zen 5, where two streams therefore nearly fill it. The schedule (`sha256msg1`,
+//! `sha256msg2`) competes with them for time, so it is expanded once for all blocks that repeat it, beside the rounds of a block
+//! before them ([`absorb`]).
 //!
 //! Only the outermost functions carry `target_feature`; the helpers are inlined into them. All unsafe helpers have one
 //! contract: the CPU has the SHA extensions, SSSE3 and SSE4.1.

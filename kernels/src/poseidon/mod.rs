@@ -239,6 +239,23 @@ mod tests {
         assert_eq!(Backend::new("", &features), None);
     }
 
+    /// 8 full rounds of 3 S-boxes without the tag's, 55 partial rounds; 62 whole products with the matrix and a row.
+    #[test]
+    fn the_multiplications_of_a_hash_are_counted() {
+        let portable = Backend::new("portable", &Features::baseline()).unwrap();
+        let (s_box, constant, row) = (26 + 26 + 32, 32, 3 * 4 + 4);
+        let expected = (8 * 3 - 1 + 55) * s_box + (55 + 1) * constant + (62 * 3 + 1) * row;
+        assert_eq!(multiplications(portable, Arity::Two), expected);
+        for backend in Backend::supported(&Features::detect()) {
+            let counts = Arity::ALL.map(|arity| multiplications(backend, arity));
+            assert!(counts.is_sorted_by(|few, more| few < more), "{backend:?}: {counts:?}");
+            for n in [0, 1, 1000] {
+                let done = multiply(backend, n);
+                assert!((n..n + 256).contains(&done), "{backend:?}: {done} of {n}");
+            }
+        }
+    }
+
     #[test]
     fn every_backend_is_right_or_absent_by_name() {
         let features = Features::detect();

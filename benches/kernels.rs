@@ -15,7 +15,8 @@ fn sha256(criterion: &mut Criterion) {
     group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1)).sample_size(30);
     let blocks = vec![[0x5a; 64]; BULK];
     let schedule = Schedule::new(&blocks[0]);
-    for backend in Backend::supported(&Features::detect()) {
+    // One chain or pair at a time; streams are in the benches of the kernels crate.
+    for backend in Backend::supported(&Features::detect()).filter(|backend| backend.streams() == 1) {
         let name = backend.name();
 
         group.throughput(Throughput::Elements(1));

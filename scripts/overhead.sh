@@ -17,7 +17,7 @@ sum() { grep -oE "\"($1)\": ?[0-9.e-]+" | awk -F': ?' '{ s += $2 } END { printf 
 bare() { "$target/examples/bare_reference" "$seed" "$size" | sum 'p1_s|p2_s|c1_s'; }
 
 harness() {
-    "$target/sealbench" run --sector-size "$size" --seed "$seed" --phases p1,p2,c1 --json "$scratch/record.json" >/dev/null 2>&1
+    "$target/sealbench" run --engine reference --sector-size "$size" --seed "$seed" --phases p1,p2,c1 --json "$scratch/record.json" >/dev/null 2>&1
     # The summary's medians: one per phase.
     sum median <"$scratch/record.json"
 }

@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use sealbench_kernels::cpu::Features;
+use sealbench_kernels::poseidon;
 use sealbench_kernels::sha256::{Backend, INITIAL_STATE, Schedule, hash_node_pairs, rounds_chain, rounds_streams};
 
 /// SHA-256 blocks of a label that wait for the label before it (PoRep API 1.1 and later).
@@ -80,6 +81,21 @@ pub fn fastest_pairs() -> Backend {
     timed.min_by(|a, b| a.1.total_cmp(&b.1)).expect("the portable backend always runs").0
 }
 
+/// The least seconds of a Poseidon hash on a core: the multiplications that it takes at the rate of independent ones, nothing else.
+/// Sampled as in [`sha256_chain_block_s`], in about 10 ms.
+pub fn poseidon_hash_s(backend: poseidon::Backend, arity: poseidon::Arity) -> f64 {
+    const SAMPLES: usize = 7;
+    const MULTIPLICATIONS: u64 = 4 << 20;
+
+    let sample = || {
+        let start = Instant::now();
+        let done = poseidon::multiply(backend, black_box(MULTIPLICATIONS));
+        start.elapsed().as_secs_f64() / done as f64
+    };
+    let one_s = (0..SAMPLES).map(|_| sample()).fold(f64::INFINITY, f64::min);
+    one_s * poseidon::multiplications(backend, arity) as f64
+}
+
 /// How fast one core of this machine can hash at most, measured here.
 #[derive(Clone, Copy, Debug)]
 pub struct Sha256 {
@@ -134,6 +150,19 @@ mod tests {
             for block_s in [sha256_chain_block_s(backend), sha256_stream_block_s(backend)] {
                 assert!(block_s > 0.0 && block_s.is_finite(), "{}: {block_s} s", backend.name());
             }
+        }
+    }
+
+    #[test]
+    fn every_poseidon_kernel_has_a_finite_bound() {
+        for backend in poseidon::Backend::supported(&Features::detect()) {
+            let seconds = poseidon::Arity::ALL.map(|arity| poseidon_hash_s(backend, arity));
+            assert!(
+                seconds.iter().all(|seconds| *seconds > 1e-8 && *seconds < 1e-3),
+                "{}: {seconds:?}",
+                backend.name()
+            );
+            assert!(seconds[0] < seconds[3], "two elements take less than eleven");
         }
     }
 

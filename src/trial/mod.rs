@@ -1,5 +1,6 @@
 //! From a spec to a finished record.
 
+mod bounds;
 pub mod estimate;
 pub mod job;
 pub mod launch;

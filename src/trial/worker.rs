@@ -13,12 +13,12 @@ use anyhow::{Context, ensure};
 
 use crate::error::{Stop, exit_code};
 use crate::host::{Meter, cores, memory, sys};
-use crate::measure::limit;
-use crate::phase::{self, Phase, PhaseContext};
+use crate::phase::{self, PhaseContext};
 use crate::sector::parents::ParentCache;
+use crate::trial::bounds::Bounds;
 use crate::trial::job::{Measured, Outcome, Report, Task, Trial};
 use crate::trial::monitor::{self, Shared};
-use crate::trial::record::{Finding, Limit, Severity};
+use crate::trial::record::{Finding, Severity};
 
 /// Threads of a worker beside the two pools: main, the monitor, the tether.
 pub const EXTRA_THREADS: u32 = 3;
@@ -87,7 +87,7 @@ fn tether(mut input: impl BufRead, shared: &Shared) {
 fn work(trial: &Trial, shared: &Shared) -> anyhow::Result<Report> {
     match &trial.task {
         Task::Phase { phase, engine, dir, proving, sectors, native, parents } => {
-            let bounds = (*phase == Phase::P1).then(limit::Sha256::measure);
+            let bounds = Bounds::measure(*phase, &trial.shape);
             let context = PhaseContext {
                 shape: &trial.shape,
                 identity: &trial.identity,
@@ -135,7 +135,7 @@ fn prepare_params(
 
 #[cfg(not(feature = "reference"))]
 fn prepare_params(_: &Trial, _: &Shared, _: &Path, _: bool, _: Option<[u8; 32]>) -> anyhow::Result<Report> {
-    Err(phase::unavailable(phase::Engine::Reference, Phase::P4))
+    Err(phase::unavailable(phase::Engine::Reference, phase::Phase::P4))
 }
 
 /// The setting that both engines follow; it was checked when the settings were resolved.
@@ -152,26 +152,11 @@ fn sectors(trial: &Trial) -> u32 {
     }
 }
 
-fn measured(
-    trial: &Trial,
-    shared: &Shared,
-    outcome: Outcome,
-    bounds: Option<limit::Sha256>,
-) -> anyhow::Result<Measured> {
+fn measured(trial: &Trial, shared: &Shared, outcome: Outcome, bounds: Bounds) -> anyhow::Result<Measured> {
     let timed = shared.probe.result().context("the engine never started the clock")?;
     let spans = shared.probe.timeline.spans();
     let threads = shared.probe.threads().clone();
-    let label_s = spans.iter().find(|span| span.name == "label").map(|span| span.wall_s);
-    let limits = bounds.zip(label_s).map_or(Vec::new(), |(bounds, label_s)| {
-        let labels = outcome.work.count / u64::from(sectors(trial));
-        let limit = |(name, seconds): (&str, f64)| Limit {
-            name: name.into(),
-            span: "label".into(),
-            seconds,
-            ratio: label_s / seconds,
-        };
-        bounds.labels(labels, outcome.labelled_together).map(limit).to_vec()
-    });
+    let limits = bounds.limits(&outcome, sectors(trial), trial.threads, &spans);
     let mut findings = [timed.findings, outcome.findings.clone()].concat();
     findings.extend(shared.unseen_marks().map(|lines| {
         Finding::new(

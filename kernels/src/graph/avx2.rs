@@ -21,7 +21,7 @@ pub fn base_parents(seed: &Seed, buckets: &Buckets, first: u32, rows: &mut [[u32
 #[target_feature(enable = "avx2,fma")]
 pub fn expander_parents(expander: &Expander, outside: &mut Outside, first: u32, rows: &mut [[u32; PARENTS]]) {
     // SAFETY: this function's features are those of the lanes.
-    unsafe { walk::expander_parents::<Avx2, 8>(expander, outside, first, rows) }
+    unsafe { walk::expander_parents::<Avx2, 4>(expander, outside, first, rows) }
 }
 
 /// Eight words, two times four doubles. The first half has nodes 0, 1, 4 and 5.

@@ -10,7 +10,7 @@ use super::expander::Expander;
 use super::lanes::Lanes;
 use super::{BASE_PARENTS, CHUNK, EXPANDER_PARENTS, PARENTS};
 
-/// Edges encoded side by side: a lookup waits for the one before it, and those of other edges fill the time.
+/// The most edges encoded side by side: a lookup waits for the one before it, and those of other edges fill the time.
 const AT_ONCE: usize = 64;
 
 /// The longest vector, words.
@@ -36,7 +36,7 @@ impl Outside {
     }
 }
 
-/// Vectors of edges: `AT_ONCE` of them.
+/// Vectors of edges, at most `AT_ONCE` of them.
 #[derive(Clone, Copy)]
 struct Edges<L: Lanes, const VECTORS: usize> {
     left: [L::Words; VECTORS],
@@ -45,7 +45,7 @@ struct Edges<L: Lanes, const VECTORS: usize> {
     lanes: [u32; VECTORS],
 }
 
-/// Writes the expander parents of `first` and the nodes after it, at most `CHUNK`. `VECTORS` hold `AT_ONCE` edges.
+/// Writes the expander parents of `first` and the nodes after it, at most `CHUNK`; encodes this many vectors side by side.
 ///
 /// All edges are encoded once, in order; then those outside the graph again and again, side by side, until there are none. No branch
 /// depends on where an edge lands: each writes its parent, right or not, and those that must go on are moved together.
@@ -59,7 +59,7 @@ pub unsafe fn expander_parents<L: Lanes, const VECTORS: usize>(
     first: u32,
     rows: &mut [[u32; PARENTS]],
 ) {
-    const { assert!(VECTORS * L::COUNT == AT_ONCE) };
+    const { assert!(VECTORS * L::COUNT <= AT_ONCE) };
     assert!(rows.len() <= CHUNK);
     let out = rows.as_flattened_mut();
     let first = u64::from(first) * EXPANDER_PARENTS as u64;
@@ -68,7 +68,7 @@ pub unsafe fn expander_parents<L: Lanes, const VECTORS: usize>(
     // keeps more than were read from it, so nothing is overwritten before it is read; its words are those of rows of this chunk.
     unsafe {
         let mut kept = 0;
-        for at in (0..count).step_by(AT_ONCE) {
+        for at in (0..count).step_by(VECTORS * L::COUNT) {
             let mut edges: Edges<L, VECTORS> = in_sequence(expander, first, at, count);
             edges.encode(expander);
             for i in 0..VECTORS {
@@ -81,7 +81,7 @@ pub unsafe fn expander_parents<L: Lanes, const VECTORS: usize>(
         }
         while kept > 0 {
             (count, kept) = (kept, 0);
-            for at in (0..count).step_by(AT_ONCE) {
+            for at in (0..count).step_by(VECTORS * L::COUNT) {
                 let mut edges: Edges<L, VECTORS> = outside.load(at, count);
                 edges.encode(expander);
                 for i in 0..VECTORS {
@@ -109,7 +109,7 @@ unsafe fn in_sequence<L: Lanes, const VECTORS: usize>(
     // SAFETY: by this function's contract.
     unsafe {
         let zeros = [L::words(0); VECTORS];
-        let mut edges = Edges { left: zeros, right: zeros, lanes: lanes(at, count) };
+        let mut edges = Edges { left: zeros, right: zeros, lanes: lanes::<L, VECTORS>(at, count) };
         let mask = L::words(expander.mask());
         for i in 0..VECTORS {
             let at = at + i * L::COUNT;
@@ -134,7 +134,7 @@ impl Outside {
         // SAFETY: by this function's contract.
         unsafe {
             let zeros = [L::words(0); VECTORS];
-            let mut edges = Edges { left: zeros, right: zeros, lanes: lanes(at, count) };
+            let mut edges = Edges { left: zeros, right: zeros, lanes: lanes::<L, VECTORS>(at, count) };
             for i in 0..VECTORS {
                 let at = at + i * L::COUNT;
                 edges.left[i] = L::load(self.left.as_ptr().add(at));
@@ -216,8 +216,8 @@ unsafe fn write_in_sequence<L: Lanes>(parents: L::Words, at: usize, out: &mut [u
 
 /// Which lanes of the vectors that begin at `at` have edges, of `count` in all.
 #[inline(always)]
-fn lanes<const VECTORS: usize>(at: usize, count: usize) -> [u32; VECTORS] {
-    let all = AT_ONCE / VECTORS;
+fn lanes<L: Lanes, const VECTORS: usize>(at: usize, count: usize) -> [u32; VECTORS] {
+    let all = L::COUNT;
     let mut lanes = [0; VECTORS];
     for (i, lanes) in lanes.iter_mut().enumerate() {
         *lanes = (1 << count.saturating_sub(at + i * all).min(all)) - 1;

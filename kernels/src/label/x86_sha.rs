@@ -59,22 +59,24 @@ unsafe fn one<const PARENTS: usize>(sector: &Header, mut window: Window<'_, [[u3
             let mut rounds = [beside.finish()];
             let (labels, to) = window.node(i);
 
-            labels.fetch_pair(0);
-            labels.fetch_pair(1);
             let [c, d] = load(&labels.parent::<PARENTS>(1)[0]);
-            let [first, next] = schedules.get_disjoint_unchecked_mut([0, 1]);
-            let mut ahead = Expand::new(PairBlocks::new::<PARENTS>(&labels, 1), next);
-            absorb_words(&mut rounds[0], [label[0], label[1], c, d], first, &mut ahead);
+            let (first, next) = schedules.split_at_mut(1);
+            let mut ahead = Expand::new(PairBlocks::new::<PARENTS>(&labels, 1), &mut next[0]);
+            absorb_words(&mut rounds[0], [label[0], label[1], c, d], &mut first[0], &mut ahead);
             for pair in 2..PARENTS / 2 {
-                labels.fetch_pair(pair);
-                let [ready, next] = schedules.get_disjoint_unchecked_mut([pair - 1, pair]);
-                absorb(&mut rounds, ready, &mut Expand::new(PairBlocks::new::<PARENTS>(&labels, pair), next));
+                let (ready, next) = schedules.split_at_mut(pair);
+                let mut ahead = Expand::new(PairBlocks::new::<PARENTS>(&labels, pair), &mut next[0]);
+                absorb(&mut rounds, &ready[pair - 1], &mut ahead);
             }
             let parent = labels.parent::<PARENTS>(SLOTS - 1);
             absorb(&mut rounds, &schedules[PARENTS / 2 - 1], &mut Expand::new(LastBlocks { parent }, &mut last));
 
             beside = Block0::new(sector, node + 1);
             absorb(&mut rounds, &schedules[0], &mut beside);
+            // All at once, so that their page walks overlap where pages are small.
+            for pair in 0..PARENTS / 2 {
+                labels.fetch_pair(pair);
+            }
             for pair in PARENTS / 2 + 1..SLOTS / 2 {
                 absorb(&mut rounds, &schedules[pair % (PARENTS / 2)], &mut Nothing);
             }
@@ -178,9 +180,9 @@ unsafe fn streams<const S: usize, const PARENTS: usize>(sectors: &[Header; S], m
 
             for pair in 1..PARENTS / 2 {
                 labels.fetch_pair(pair);
-                let [ready, next] = schedules.get_disjoint_unchecked_mut([pair - 1, pair]);
-                let mut beside = Expand::new(PairBlocks::new::<PARENTS>(&labels, pair), next);
-                absorb(&mut rounds, ready, &mut beside);
+                let (ready, next) = schedules.split_at_mut(pair);
+                let mut ahead = Expand::new(PairBlocks::new::<PARENTS>(&labels, pair), &mut next[0]);
+                absorb(&mut rounds, &ready[pair - 1], &mut ahead);
             }
             let parent = labels.parent::<PARENTS>(SLOTS - 1);
             absorb(&mut rounds, &schedules[PARENTS / 2 - 1], &mut Expand::new(LastBlocks { parent }, &mut last));

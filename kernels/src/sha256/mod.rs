@@ -146,8 +146,8 @@ pub fn rounds_chain(backend: Backend, state: &mut [u32; 8], schedule: &Schedule,
     }
 }
 
-/// [`rounds_chain`] for as many streams as the backend has, each with its own state and schedule: the rounds alone, as many
-/// as the core can do at a time. No labels of so many sectors take less than 19 or 20 such blocks each.
+/// [`rounds_chain`] for as many streams as the backend has, each with its own state and schedule: as many rounds as the core
+/// can do at a time. A label is 20 such blocks less the ten rounds that see nothing of the node, and expands up to nine schedules.
 ///
 /// # Panics
 ///

@@ -2,9 +2,10 @@
 //!
 //! `sha256rnds2` does two rounds on a state kept as two vectors, ABEF and CDGH: its result is the new ABEF, and the old ABEF
 //! becomes the new CDGH, so two calls that swap the operands do four rounds without a move. The 32 calls of a block depend on
-//! each other (4 cycles each on Zen and Intel): 128 cycles that nothing but other streams can fill. The schedule
-//! (`sha256msg1`, `sha256msg2`) uses the same unit, so with several streams it costs time, and is expanded once for all blocks
-//! that repeat it, beside the rounds of a block before them ([`absorb`]).
+//! each other (4 cycles each on Zen and Intel): 128 cycles that nothing but other streams can fill. The unit begins a call
+//! every cycle on Zen 4, every second on Zen 5, where two streams therefore nearly fill it. The schedule (`sha256msg1`,
+//! `sha256msg2`) competes with them for time, so it is expanded once for all blocks that repeat it, beside the rounds of a block
+//! before them ([`absorb`]).
 //!
 //! Only the outermost functions carry `target_feature`; the helpers are inlined into them. All unsafe helpers have one
 //! contract: the CPU has the SHA extensions, SSSE3 and SSE4.1.
@@ -48,9 +49,9 @@ pub fn rounds_streams<const S: usize>(states: &mut [[u32; 8]], schedules: &[Sche
     unsafe {
         let mut rounds = states.each_ref().map(|state| Rounds::load(state));
         let mut ready = Quads::<S>::zero();
-        for i in 0..16 {
-            for s in 0..S {
-                ready.0[i][s] = quad(&schedules[s], i);
+        for (i, quads) in ready.0.iter_mut().enumerate() {
+            for (to, schedule) in quads.iter_mut().zip(schedules) {
+                *to = quad(schedule, i);
             }
         }
         for _ in 0..n {
@@ -142,8 +143,8 @@ pub(crate) trait Blocks {
 impl<const S: usize> Blocks for &[[u8; 64]; S] {
     #[inline(always)]
     unsafe fn quad(&self, s: usize, i: usize) -> __m128i {
-        // SAFETY: the contract of this file; a block is four times 16 bytes.
-        unsafe { load_words(self[s].as_chunks::<16>().0.get_unchecked(i)) }
+        // SAFETY: the contract of this file.
+        unsafe { load_words(&self[s].as_chunks::<16>().0[i]) }
     }
 }
 

@@ -99,10 +99,8 @@ impl Plan {
         let montgomery_4 = limb.pow_vartime([4 * limbs.count]);
         let inverse = |x: Fr| x.invert().expect("scales are products of nonzero numbers");
         let per_matrix = multiple * inverse(limb);
-        let first_rescale = montgomery_4;
 
         let mut scale = Fr::ONE;
-        let tag = (neptune.domain_tag + first_keys[0]).pow_vartime([5]);
         let mut rounds = Vec::new();
         let partial = neptune.half_full_rounds..neptune.half_full_rounds + neptune.partial_rounds;
         for round in 0..neptune.full_rounds + neptune.partial_rounds {
@@ -116,8 +114,9 @@ impl Plan {
             }
             scale *= per_matrix;
         }
+        // After the first S-boxes the scale is 1 / R^4.
         if let Some(Round::Full(keys)) = rounds.first_mut() {
-            keys[0] += tag * inverse(first_rescale);
+            keys[0] += (neptune.domain_tag + first_keys[0]).pow_vartime([5]) * inverse(montgomery_4);
         }
         Plan { first_keys: first_keys[1..].to_vec(), rounds, matrix, unscale: inverse(scale) }
     }

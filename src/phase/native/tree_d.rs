@@ -76,7 +76,7 @@ impl Rows<'_> {
 
     /// Nodes before a row.
     fn begin(&self, level: u32) -> u64 {
-        2 * self.nodes - (2 * self.nodes >> level)
+        2 * self.nodes - ((2 * self.nodes) >> level)
     }
 }
 

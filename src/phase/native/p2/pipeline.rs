@@ -45,6 +45,13 @@ pub struct Roots {
     pub r_last: Vec<Node>,
 }
 
+/// A chunk that is hashed: the roots of its subtrees.
+struct Hashed {
+    chunk: u64,
+    c: Node,
+    r_last: Node,
+}
+
 /// The file that the encoded nodes go to.
 struct Replica {
     file: File,
@@ -70,7 +77,7 @@ impl Pipeline<'_> {
 
         context.probe.timeline.close();
         let start = Instant::now();
-        let mut hashed: Vec<(u64, Node, Node)> = Vec::new();
+        let mut hashed: Vec<Hashed> = Vec::new();
         let mut busy = Busy::default();
         let (full, ready) = sync_channel(AHEAD);
         let (empty, used) = channel();
@@ -100,8 +107,8 @@ impl Pipeline<'_> {
             read
         })?;
         busy.report(cores.len(), start.elapsed(), &context.probe.timeline);
-        hashed.sort_unstable_by_key(|(index, ..)| *index);
-        let (c, r_last) = hashed.into_iter().map(|(_, c, r_last)| (c, r_last)).unzip();
+        hashed.sort_unstable_by_key(|hashed| hashed.chunk);
+        let (c, r_last) = hashed.into_iter().map(|hashed| (hashed.c, hashed.r_last)).unzip();
         Ok((Roots { c, r_last }, busy.waited()))
     }
 
@@ -114,7 +121,7 @@ impl Pipeline<'_> {
         replica: &Replica,
         done: &AtomicU64,
         failed: &AtomicBool,
-    ) -> anyhow::Result<(Vec<(u64, Node, Node)>, Busy)> {
+    ) -> anyhow::Result<(Vec<Hashed>, Busy)> {
         sys::pin_process(&[core]).with_context(|| format!("cannot pin a thread to core {core}"))?;
         let total = self.context.shape.sector_size.nodes() * u64::from(self.context.sectors);
         let (mut roots, mut watch) = (Vec::new(), Watch::start());
@@ -125,7 +132,7 @@ impl Pipeline<'_> {
                 break;
             }
             let (c, r_last) = self.chunk(&chunk, replica, &mut watch)?;
-            roots.push((chunk.index, c, r_last));
+            roots.push(Hashed { chunk: chunk.index, c, r_last });
             let nodes = chunk.layers_and_data().1.len() as u64 / NODE_BYTES;
             let done = done.fetch_add(nodes, Ordering::Relaxed) + nodes;
             (self.context.progress)("columns", done, total, "column");

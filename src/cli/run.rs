@@ -71,8 +71,8 @@ pub struct RunArgs {
     /// Pages of the native engine's large buffers
     #[arg(long, value_enum, default_value = "auto")]
     pages: Pages,
-    /// Where the native p1 takes the graph's parents from
-    #[arg(long, value_enum, default_value = "compute")]
+    /// Where the native p1 takes the graph's parents from; auto: computed where another core or a batch makes that cheap, else the cache
+    #[arg(long, value_enum, default_value = "auto")]
     parents: ParentsMode,
     /// How the native p2 reads the layers; direct: past the page cache, and what is written is brought to storage
     #[arg(long, value_enum, default_value = "cached")]

@@ -118,6 +118,14 @@ impl Arena {
         }
     }
 
+    /// Bytes of reserved huge pages that it holds: they are in no figure of resident memory.
+    pub fn reserved_bytes(&self) -> u64 {
+        match self.pages {
+            Pages::Gib | Pages::Mib => self.mapped_bytes as u64,
+            Pages::Auto | Pages::Thp | Pages::Base => 0,
+        }
+    }
+
     /// The kernel may join neighbouring mappings of the same kind, so the one that holds this memory is asked.
     fn is_mostly_huge(&self, files: &Files) -> bool {
         let maps = files.text("/proc/self/smaps").unwrap_or_default();

@@ -17,7 +17,7 @@ fn available(files: &Files) -> Option<u64> {
     [machine, cgroup::memory_available(files)].into_iter().flatten().min()
 }
 
-/// Peak resident memory of this process so far (VmHWM), bytes.
+/// Peak resident memory of this process so far (VmHWM), bytes. Reserved huge pages are not in it.
 pub fn max_rss_bytes() -> Option<u64> {
     own_status(&Files::machine(), "VmHWM")
 }

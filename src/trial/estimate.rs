@@ -6,7 +6,9 @@ use crate::params::estimate::Estimate;
 use crate::phase::native::p2;
 use crate::phase::{Engine, Phase};
 use crate::sector::Shape;
-use crate::trial::spec::{ParamsMode, Spec};
+use crate::sector::parents::ROW_BYTES;
+use crate::sector::shape::NODE_BYTES;
+use crate::trial::spec::{ParamsMode, ParentsMode, Spec};
 
 /// Code, stacks, allocator: what a worker holds beside its data.
 const BASE: u64 = 96 << 20;
@@ -66,8 +68,12 @@ impl ProvingMemory {
 fn native_memory(phase: Phase, spec: &Spec) -> u64 {
     let sector = spec.shape.sector_size.bytes();
     match phase {
-        // Two layers of every sector, on huge pages; windows of parents, and the tables that they are computed from, are in the base.
-        Phase::P1 => u64::from(spec.sectors) * (2 * sector + (4 << 20)) + BASE + SLACK,
+        // Two layers of every sector; windows of parents, and the tables that they are computed from, are in the base. A mapped parent
+        // cache counts in the measured peak, although its pages can be reclaimed.
+        Phase::P1 => {
+            let mapped = if spec.native.parents == ParentsMode::Cache { sector / NODE_BYTES * ROW_BYTES } else { 0 };
+            u64::from(spec.sectors) * (2 * sector + (4 << 20)) + mapped + BASE + SLACK
+        }
         Phase::P2 => p2::window_bytes(&spec.shape, spec.threads) + BASE + SLACK,
         Phase::C1 | Phase::P4 => BASE,
     }

@@ -150,6 +150,8 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// What backed its large buffers, where the engine knows.
     pub pages: Option<String>,
+    /// Bytes of reserved huge pages that it held: they are not in the process's resident memory.
+    pub reserved_bytes: u64,
     /// The times by which it chose kernels.
     pub calibration: Vec<Calibration>,
     /// p1: the most sectors that one core labelled together.

@@ -149,7 +149,7 @@ pub struct PhaseRecord {
     pub cpu_s: f64,
     /// Where the time went.
     pub spans: Vec<Span>,
-    /// Peak resident memory of the worker (VmHWM), bytes.
+    /// Peak resident memory of the worker (VmHWM) and the reserved huge pages it held, bytes.
     pub max_rss_bytes: u64,
     /// Memory estimated before the phase started, bytes.
     pub estimated_rss_bytes: Option<u64>,

@@ -162,6 +162,8 @@ impl Request {
         let threads = within("--threads", self.threads.unwrap_or(cores.len() as u32), 1, MAX_THREADS)?;
         // Ten at once is what the reference's batch prover does (MAX_GROTH16_BATCH_SIZE).
         let at_once = self.at_once.unwrap_or(shape.partitions.min(10));
+        let sectors = within("--sectors", self.sectors.unwrap_or(1), 1, MAX_SECTORS)?;
+        let parents = self.native.parents.resolve(sectors, threads.min(cores.len() as u32));
         let spec = Spec {
             shape,
             network_shape: shape.is_network(),
@@ -175,9 +177,9 @@ impl Request {
             cores,
             params: self.params,
             fallback,
-            sectors: within("--sectors", self.sectors.unwrap_or(1), 1, MAX_SECTORS)?,
+            sectors,
             sector: within("--sector", self.sector.unwrap_or(0), 0, MAX_SECTORS - 1)?,
-            native: self.native.clone(),
+            native: Native { parents, ..self.native.clone() },
         };
         check_engines(&spec)?;
         Ok(spec)

@@ -91,11 +91,27 @@ impl std::fmt::Display for Io {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ParentsMode {
-    /// Computed just ahead of the labels.
+    /// What costs the labels less, see [`ParentsMode::resolve`].
     #[default]
+    Auto,
+    /// Computed just ahead of the labels.
     Compute,
     /// Read from the parent cache file, which is made if there is none.
     Cache,
+}
+
+impl ParentsMode {
+    /// The choice for so many sectors on so many cores.
+    ///
+    /// Computing takes 26 to 31 ns a node on Zen 5, reading a mapped cache 3 to 6 ns. A core that labels nothing computes for free, and four
+    /// sectors or more on a core share the cost; one to three on a core that has to compute too would take 2 to 5 % longer.
+    pub fn resolve(self, sectors: u32, cores: u32) -> ParentsMode {
+        match self {
+            ParentsMode::Auto if sectors < cores || sectors >= 4 * cores => ParentsMode::Compute,
+            ParentsMode::Auto => ParentsMode::Cache,
+            chosen => chosen,
+        }
+    }
 }
 
 fn one() -> u32 {
@@ -148,5 +164,18 @@ impl std::fmt::Display for ParamsMode {
             ParamsMode::Mapped => "mapped",
             ParamsMode::Resident => "resident",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parents_are_read_only_where_a_core_would_have_to_make_them_for_few_sectors() {
+        let auto = |sectors, cores| ParentsMode::Auto.resolve(sectors, cores);
+        assert_eq!([auto(1, 1), auto(3, 1), auto(2, 2), auto(7, 2)], [ParentsMode::Cache; 4]);
+        assert_eq!([auto(1, 2), auto(4, 1), auto(8, 2)], [ParentsMode::Compute; 3]);
+        assert_eq!(ParentsMode::Cache.resolve(1, 9), ParentsMode::Cache);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, ScopedJoinHandle};
 
@@ -95,6 +96,11 @@ impl<'a> Labelling<'a> {
             .unwrap_or("4KiB")
     }
 
+    /// Bytes of reserved huge pages under the layers.
+    pub fn reserved_bytes(&self) -> u64 {
+        self.groups().map(|group| group.previous.reserved_bytes() + group.current.reserved_bytes()).sum()
+    }
+
     /// Labels and writes the layers that are not whole yet.
     pub fn run(&mut self, mut whole: Whole) -> anyhow::Result<()> {
         let layers = self.context.shape.layers;
@@ -127,10 +133,8 @@ impl<'a> Labelling<'a> {
     /// Reads a layer that is whole, to go on from it.
     fn load(&mut self, layer: u32) -> anyhow::Result<()> {
         for group in self.shares.iter_mut().flat_map(|share| &mut share.groups) {
-            for (stream, sector) in group.sectors.clone().enumerate() {
-                let dir = sector_dir(self.context.dir, sector);
-                layers::read(&dir, layer, group.backend, &mut group.previous, stream)?;
-            }
+            let dirs = dirs(self.context, &group.sectors);
+            layers::read(&dirs, layer, group.backend, &mut group.previous)?;
         }
         Ok(())
     }
@@ -237,12 +241,15 @@ impl Work<'_> {
 fn write_layer(context: &PhaseContext<'_>, layer: u32, finished: &[Finished<'_>]) -> anyhow::Result<Vec<String>> {
     let mut digests = vec![String::new(); context.sectors as usize];
     for Finished { backend, sectors, slab } in finished {
-        for (stream, sector) in sectors.clone().enumerate() {
-            let dir = sector_dir(context.dir, sector);
-            digests[sector as usize] = layers::write(&dir, layer, *backend, slab, stream)?;
-        }
+        let written = layers::write(&dirs(context, sectors), layer, *backend, slab)?;
+        digests[sectors.start as usize..sectors.end as usize].clone_from_slice(&written);
     }
     Ok(digests)
+}
+
+/// Directories of some sectors.
+fn dirs(context: &PhaseContext<'_>, sectors: &Range<u32>) -> Vec<PathBuf> {
+    sectors.clone().map(|sector| sector_dir(context.dir, sector)).collect()
 }
 
 fn pin(cores: &[usize]) -> anyhow::Result<()> {

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use sealbench_kernels::label::{file_bytes, read_labels, write_labels};
@@ -13,49 +13,85 @@ use crate::disk::{digest, remove_file, write_by_rename};
 use crate::sector::files::{self, sector_dir};
 use crate::sector::shape::NODE_BYTES;
 
-/// Nodes that are copied at once between a slab and a file.
-const PIECE: usize = 1 << 15;
+/// Bytes of a slab that are copied at once to or from files: they stay in the second-level cache while each stream takes its part.
+const WINDOW_BYTES: usize = 512 << 10;
 
 /// The largest list that is read.
 const MAX_LIST_BYTES: u64 = 1 << 20;
 
-/// Writes one sector's labels of a layer from a slab; gives their BLAKE3. The file has its final name only when it is whole.
-pub fn write(dir: &Path, layer: u32, backend: Backend, slab: &[u32], stream: usize) -> anyhow::Result<String> {
-    let path = dir.join(files::layer(layer));
-    let scratch = path.with_extension("tmp");
-    let mut file = File::create(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
-    let mut hasher = blake3::Hasher::new();
-    let nodes = slab.len() / (backend.streams() * 8);
-    let mut bytes = vec![0; nodes.min(PIECE) * NODE_BYTES as usize];
-    for first in (0..nodes).step_by(PIECE) {
-        let end = nodes.min(first + PIECE);
-        let range = first * NODE_BYTES as usize..end * NODE_BYTES as usize;
-        let piece = match file_bytes(backend, slab) {
-            Some(bytes) => &bytes[range],
-            None => {
-                let piece = &mut bytes[..range.len()];
-                read_labels(backend, slab, stream, first..end, piece);
-                piece
-            }
-        };
-        hasher.update(piece);
-        file.write_all(piece).with_context(|| format!("cannot write layer {layer} to {}", path.display()))?;
-    }
-    fs::rename(&scratch, &path).with_context(|| format!("cannot write {}", path.display()))?;
-    Ok(hasher.finalize().to_hex().to_string())
+/// Nodes of a slab whose records are [`WINDOW_BYTES`].
+fn window(backend: Backend) -> usize {
+    WINDOW_BYTES / (backend.streams() * NODE_BYTES as usize)
 }
 
-/// Reads one sector's labels of a layer into a slab.
-pub fn read(dir: &Path, layer: u32, backend: Backend, slab: &mut [u32], stream: usize) -> anyhow::Result<()> {
-    let path = dir.join(files::layer(layer));
-    let mut file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+/// A layer file that is being written.
+struct Growing {
+    path: PathBuf,
+    scratch: PathBuf,
+    file: File,
+    hasher: blake3::Hasher,
+}
+
+impl Growing {
+    fn create(dir: &Path, layer: u32) -> anyhow::Result<Growing> {
+        let path = dir.join(files::layer(layer));
+        let scratch = path.with_extension("tmp");
+        let file = File::create(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
+        Ok(Growing { path, scratch, file, hasher: blake3::Hasher::new() })
+    }
+
+    fn add(&mut self, labels: &[u8]) -> anyhow::Result<()> {
+        self.hasher.update(labels);
+        self.file.write_all(labels).with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
+    fn finish(self) -> anyhow::Result<String> {
+        fs::rename(&self.scratch, &self.path).with_context(|| format!("cannot write {}", self.path.display()))?;
+        Ok(self.hasher.finalize().to_hex().to_string())
+    }
+}
+
+/// Writes a layer of the sectors in a slab, each into its own directory; gives the BLAKE3 of each. A file has its final name only when
+/// it is whole.
+pub fn write(dirs: &[PathBuf], layer: u32, backend: Backend, slab: &[u32]) -> anyhow::Result<Vec<String>> {
+    let mut layers: Vec<Growing> = dirs.iter().map(|dir| Growing::create(dir, layer)).collect::<anyhow::Result<_>>()?;
     let nodes = slab.len() / (backend.streams() * 8);
-    let mut bytes = vec![0; nodes.min(PIECE) * NODE_BYTES as usize];
-    for first in (0..nodes).step_by(PIECE) {
-        let end = nodes.min(first + PIECE);
+    let window = window(backend);
+    let mut bytes = vec![0; nodes.min(window) * NODE_BYTES as usize];
+    for first in (0..nodes).step_by(window) {
+        let end = nodes.min(first + window);
+        let range = first * NODE_BYTES as usize..end * NODE_BYTES as usize;
+        if let Some(file) = file_bytes(backend, slab) {
+            layers[0].add(&file[range])?;
+            continue;
+        }
+        for (stream, layer) in layers.iter_mut().enumerate() {
+            let piece = &mut bytes[..range.len()];
+            read_labels(backend, slab, stream, first..end, piece);
+            layer.add(piece)?;
+        }
+    }
+    layers.into_iter().map(Growing::finish).collect()
+}
+
+/// Reads a layer of the sectors of a slab back into it.
+pub fn read(dirs: &[PathBuf], layer: u32, backend: Backend, slab: &mut [u32]) -> anyhow::Result<()> {
+    let open = |dir: &PathBuf| {
+        let path = dir.join(files::layer(layer));
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        anyhow::Ok((file, path))
+    };
+    let mut layers: Vec<(File, PathBuf)> = dirs.iter().map(open).collect::<anyhow::Result<_>>()?;
+    let nodes = slab.len() / (backend.streams() * 8);
+    let window = window(backend);
+    let mut bytes = vec![0; nodes.min(window) * NODE_BYTES as usize];
+    for first in (0..nodes).step_by(window) {
+        let end = nodes.min(first + window);
         let piece = &mut bytes[..(end - first) * NODE_BYTES as usize];
-        file.read_exact(piece).with_context(|| format!("cannot read {}", path.display()))?;
-        write_labels(backend, slab, stream, first..end, piece);
+        for (stream, (file, path)) in layers.iter_mut().enumerate() {
+            file.read_exact(piece).with_context(|| format!("cannot read {}", path.display()))?;
+            write_labels(backend, slab, stream, first..end, piece);
+        }
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ pub fn p1(context: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
     let resumed = whole.count();
 
     let sealed = context.probe.timed("tree_d", || seal(context, &arrangement, whole))?;
-    let Sealed { comm_d, replica_ids, graph, pages } = sealed;
+    let Sealed { comm_d, replica_ids, graph, pages, reserved_bytes } = sealed;
     for sector in 0..context.sectors {
         output::write_p1(&sector_dir(dir, sector), shape, comm_d)?;
     }
@@ -50,6 +50,7 @@ pub fn p1(context: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
             .flatten()
             .collect(),
         pages: Some(pages.to_string()),
+        reserved_bytes,
         labelled_together: arrangement.most_sectors(),
         calibration: arrangement.calibration,
     })
@@ -63,6 +64,7 @@ struct Sealed {
     graph: String,
     /// What backs the layers.
     pages: &'static str,
+    reserved_bytes: u64,
 }
 
 fn seal(context: &PhaseContext<'_>, arrangement: &Arrangement, whole: Whole) -> anyhow::Result<Sealed> {
@@ -75,7 +77,8 @@ fn seal(context: &PhaseContext<'_>, arrangement: &Arrangement, whole: Whole) -> 
     enter("memory");
     let mut labelling = Labelling::new(context, arrangement, &parents, &replica_ids)?;
     labelling.run(whole)?;
-    Ok(Sealed { comm_d, graph, pages: labelling.pages(), replica_ids })
+    let (pages, reserved_bytes) = (labelling.pages(), labelling.reserved_bytes());
+    Ok(Sealed { comm_d, graph, pages, reserved_bytes, replica_ids })
 }
 
 /// Builds every sector's tree_d; gives comm_d.

@@ -68,6 +68,7 @@ pub fn c1<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow
         verified: Verified { against: "verifier".into(), ok: Some(true) },
         findings: Vec::new(),
         pages: None,
+        reserved_bytes: 0,
         calibration: Vec::new(),
         labelled_together: 1,
     })
@@ -101,6 +102,7 @@ pub fn p4<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow
         verified: Verified { against: "verifier".into(), ok: Some(accepted) },
         findings: major_faults(&counters).into_iter().collect(),
         pages: None,
+        reserved_bytes: 0,
         calibration: Vec::new(),
         labelled_together: 1,
     })

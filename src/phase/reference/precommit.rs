@@ -50,6 +50,7 @@ pub fn p1<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow
         verified: Verified { against: "none".into(), ok: None },
         findings: Vec::new(),
         pages: None,
+        reserved_bytes: 0,
         calibration: Vec::new(),
         labelled_together: 1,
     })
@@ -79,6 +80,7 @@ pub fn p2<Tree: 'static + MerkleTreeTrait>(context: &PhaseContext<'_>) -> anyhow
         verified: Verified { against: "none".into(), ok: None },
         findings: Vec::new(),
         pages: None,
+        reserved_bytes: 0,
         calibration: Vec::new(),
         labelled_together: 1,
     })

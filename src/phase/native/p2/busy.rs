@@ -90,11 +90,12 @@ impl Busy {
         }
     }
 
-    /// The share of the time that went into waiting for files.
+    /// The share of the time that went into waiting for files: that of reading and writing in which the thread did not run. Copying to
+    /// and from the page cache is work of the CPU.
     pub fn waited(&self) -> f64 {
         let worked: Duration = self.wall.iter().sum();
-        let waited = self.wall[Kind::Read as usize] + self.wall[Kind::Write as usize];
-        waited.as_secs_f64() / worked.as_secs_f64().max(f64::MIN_POSITIVE)
+        let idle = |kind: Kind| self.wall[kind as usize].saturating_sub(self.cpu[kind as usize]);
+        (idle(Kind::Read) + idle(Kind::Write)).as_secs_f64() / worked.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 }
 
@@ -109,9 +110,10 @@ mod tests {
             let mut busy = Busy::default();
             busy.wall[Kind::Columns as usize] = Duration::from_secs(seconds);
             busy.wall[Kind::Write as usize] = Duration::from_secs(1);
+            busy.cpu[Kind::Write as usize] = Duration::from_millis(500);
             all.add(&busy);
         }
-        assert!((all.waited() - 0.2).abs() < 1e-9);
+        assert!((all.waited() - 0.1).abs() < 1e-9);
         all.report(2, Duration::from_secs(6), &timeline);
         let spans = timeline.spans();
         let of = |name: &str| spans.iter().find(|span| span.name == name).unwrap().wall_s;

@@ -68,6 +68,7 @@ pub fn p2(context: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
         verified: Verified { against: "none".into(), ok: None },
         findings: Vec::new(),
         pages: None,
+        reserved_bytes: 0,
         labelled_together: 1,
         calibration: Vec::new(),
     })

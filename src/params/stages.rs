@@ -4,8 +4,8 @@ use crate::params::Progress;
 use crate::params::estimate::{Estimate, G2_COST};
 
 /// Time of a constraint in points of G1, measured on two cores: recorded (by one core), and evaluated.
-const RECORD: f64 = 0.5;
-const EVALUATE: f64 = 0.25;
+const RECORD: f64 = 0.3;
+const EVALUATE: f64 = 0.2;
 
 /// A progress that takes each stage's own and passes on that of the whole, in points of G1: every other kind of work counts as the points
 /// that take as long.

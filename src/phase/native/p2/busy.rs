@@ -90,12 +90,11 @@ impl Busy {
         }
     }
 
-    /// The share of the time that went into waiting for files: that of reading and writing in which the thread did not run. Copying to
-    /// and from the page cache is work of the CPU.
-    pub fn waited(&self) -> f64 {
-        let worked: Duration = self.wall.iter().sum();
+    /// The time that went into waiting for files: that of reading and writing in which the thread did not run. Copying to and from the
+    /// page cache is work of the CPU.
+    pub fn waited(&self) -> Duration {
         let idle = |kind: Kind| self.wall[kind as usize].saturating_sub(self.cpu[kind as usize]);
-        (idle(Kind::Read) + idle(Kind::Write)).as_secs_f64() / worked.as_secs_f64().max(f64::MIN_POSITIVE)
+        idle(Kind::Read) + idle(Kind::Write)
     }
 }
 
@@ -113,7 +112,7 @@ mod tests {
             busy.cpu[Kind::Write as usize] = Duration::from_millis(500);
             all.add(&busy);
         }
-        assert!((all.waited() - 0.1).abs() < 1e-9);
+        assert_eq!(all.waited(), Duration::from_secs(1));
         all.report(2, Duration::from_secs(6), &timeline);
         let spans = timeline.spans();
         let of = |name: &str| spans.iter().find(|span| span.name == name).unwrap().wall_s;

@@ -11,6 +11,7 @@ pub mod tree;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sealbench_kernels::cpu::Features;
@@ -35,16 +36,17 @@ type Node = [u8; 32];
 pub fn p2(context: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
     let shape = context.shape;
     let backend = backend(context)?;
-    let mut made = Vec::new();
-    let waited = context.probe.timed("read", || {
-        let mut waited = 0.0;
+    let (mut made, mut waited) = (Vec::new(), Duration::ZERO);
+    let start = Instant::now();
+    context.probe.timed("read", || {
         for sector in 0..context.sectors {
-            let (commitments, share) = seal(context, backend, sector)?;
+            let (commitments, files) = seal(context, backend, sector)?;
             made.push(commitments);
-            waited += share / f64::from(context.sectors);
+            waited += files;
         }
-        Ok(waited)
+        Ok(())
     })?;
+    let waited = waited.as_secs_f64() / start.elapsed().as_secs_f64();
     let joined = |of: fn(&Commitments) -> Node| {
         let hex: Vec<String> = made.iter().map(|commitments| hex::encode(of(commitments))).collect();
         Some(hex.join(BETWEEN_SECTORS))
@@ -81,7 +83,7 @@ pub fn window_bytes(shape: &Shape, threads: u32) -> u64 {
     chunks * Sources::chunk_bytes(shape, nodes) + u64::from(threads) * 2 * nodes * NODE_BYTES
 }
 
-/// The share of the threads' time spent waiting for files from which on storage is said to be the bound.
+/// The share of the time spent waiting for files from which on storage is said to be the bound.
 const BOUND_BY_STORAGE: f64 = 0.1;
 
 /// The kernel that was asked for, or the fastest.
@@ -95,13 +97,13 @@ fn backend(context: &PhaseContext<'_>) -> anyhow::Result<Backend> {
     }
 }
 
-/// Seals one sector; also gives the share of the threads' time that went into waiting for files.
-fn seal(context: &PhaseContext<'_>, backend: Backend, sector: u32) -> anyhow::Result<(Commitments, f64)> {
+/// Seals one sector; also gives the time that went into waiting for files.
+fn seal(context: &PhaseContext<'_>, backend: Backend, sector: u32) -> anyhow::Result<(Commitments, Duration)> {
     let dir = files::sector_dir(context.dir, sector);
     let comm_d = output::comm_d(&dir)?;
     let trees = Trees::create(context, &dir)?;
     let pipeline = Pipeline { context, backend, dir: &dir, trees: &trees };
-    let (roots, waited) = pipeline.run(sector)?;
+    let (roots, mut waited) = pipeline.run(sector)?;
     context.probe.timeline.enter("tree_c");
     let comm_c = trees.finish(&trees.c, backend, &roots.c)?;
     context.probe.timeline.enter("tree_r_last");
@@ -109,8 +111,10 @@ fn seal(context: &PhaseContext<'_>, backend: Backend, sector: u32) -> anyhow::Re
     let comm_r = hash(backend, Arity::Two, &[comm_c, comm_r_last])?;
     context.probe.timeline.enter("write");
     if context.native.io == Io::Direct {
+        let start = Instant::now();
         trees.c.iter().chain(&trees.r_last).try_for_each(OctTree::sync)?;
         sync(&dir.join(files::SEALED))?;
+        waited += start.elapsed();
     }
     let made = Commitments { comm_d, comm_c, comm_r_last, comm_r };
     output::write_p2(&dir, context.shape, context.rows_to_discard, &made)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use sealbench_kernels::fr::add_many;
@@ -59,9 +59,9 @@ struct Replica {
 }
 
 impl Pipeline<'_> {
-    /// Hashes, encodes and writes everything up to the roots of the subtrees; also gives the share of the threads' time that went into
-    /// waiting for files.
-    pub fn run(&self, sector: u32) -> anyhow::Result<(Roots, f64)> {
+    /// Hashes, encodes and writes everything up to the roots of the subtrees; also gives the time that a thread on the mean waited for
+    /// files.
+    pub fn run(&self, sector: u32) -> anyhow::Result<(Roots, Duration)> {
         let context = self.context;
         let tree_leaves = context.shape.sector_size.nodes() / context.shape.sector_size.base_trees();
         let nodes = OctTree::subtree_leaves(tree_leaves);
@@ -109,7 +109,7 @@ impl Pipeline<'_> {
         busy.report(cores.len(), start.elapsed(), &context.probe.timeline);
         hashed.sort_unstable_by_key(|hashed| hashed.chunk);
         let (c, r_last) = hashed.into_iter().map(|hashed| (hashed.c, hashed.r_last)).unzip();
-        Ok((Roots { c, r_last }, busy.waited()))
+        Ok((Roots { c, r_last }, busy.waited() / cores.len() as u32))
     }
 
     /// A hashing thread: takes chunks as they come.

@@ -118,7 +118,7 @@ fn a_manifest_with_impossible_figures_or_foreign_paths_is_refused() {
     home.record(&["run", "--sector-size", "2KiB", "--phases", "p1", "--run-dir", "seal"]);
     let path = home.path("seal/manifest.json");
     let right = common::read_json(&path);
-    let cases: [(&str, serde_json::Value); 9] = [
+    let cases: [(&str, serde_json::Value); 10] = [
         ("/shape/partitions", 0.into()),
         ("/shape/layers", 4_000_000_000u32.into()),
         ("/sets/native-0/dir", "../elsewhere".into()),
@@ -127,6 +127,7 @@ fn a_manifest_with_impossible_figures_or_foreign_paths_is_refused() {
         ("/spec/repeats", 0.into()),
         ("/spec/sectors", 0.into()),
         ("/spec/sector", 1.into()),
+        ("/spec/sectors", 4097.into()),
         ("/spec/p4_partitions_at_once", 0.into()),
     ];
     for (at, value) in cases {

@@ -348,6 +348,7 @@ fn what_the_native_engine_lacks_is_a_usage_error() {
     home.run(&["run", "--phases", "p1", "--kernel", "sha256=md5"]).fails(2, &["md5", "portable"]);
     home.run(&["run", "--phases", "p1", "--kernel", "aes=portable"]).fails(2, &["aes", "sha256"]);
     home.run(&["run", "--phases", "p1", "--kernel", "portable"]).fails(2, &["sha256=sha-ni-x1"]);
+    home.run(&["run", "--phases", "p1", "--sector", "1"]).fails(2, &["--sector", "--run-dir"]);
     home.run(&["run", "--phases", "p1,p2,c1", "--sectors", "2"]).fails(2, &["one sector at a time"]);
     for kernel in kernels::all().iter().filter(|kernel| !kernel.runs) {
         let forced = format!("{}={}", kernel.primitive, kernel.name);

@@ -68,7 +68,7 @@ pub struct RunArgs {
     /// Kernel of the native engine, e.g. sha256=sha-ni-x1 (repeatable; `sealbench host show` lists them); auto: the fastest here
     #[arg(long, value_name = "PRIMITIVE=NAME|auto", default_value = "auto")]
     kernel: Vec<KernelArg>,
-    /// Pages of the native engine's large buffers
+    /// Pages of the layers that the native p1 labels
     #[arg(long, value_enum, default_value = "auto")]
     pages: Pages,
     /// Where the native p1 takes the graph's parents from; auto: computed where another core or a batch makes that cheap, else the cache

@@ -181,13 +181,20 @@ fn map(bytes: usize, pages: Pages) -> io::Result<NonNull<u32>> {
         return Err(io::Error::last_os_error());
     }
     let advice = match pages {
-        Pages::Thp => libc::MADV_HUGEPAGE,
+        // A control group's limit on reserved pages is not known to mmap: without this the first touch would be SIGBUS.
+        Pages::Gib | Pages::Mib => libc::MADV_POPULATE_WRITE,
         Pages::Base => libc::MADV_NOHUGEPAGE,
-        _ => return Ok(NonNull::new(start.cast()).expect("a mapping is not at address zero")),
+        Pages::Thp | Pages::Auto => libc::MADV_HUGEPAGE,
     };
-    // SAFETY: the range is the mapping made above. Advice changes no content; a kernel without transparent huge pages refuses it,
-    // which leaves base pages.
-    unsafe { libc::madvise(start, bytes, advice) };
+    // SAFETY: the range is the mapping made above, and none of this advice changes its content.
+    let advised = unsafe { libc::madvise(start, bytes, advice) };
+    let error = io::Error::last_os_error();
+    // EINVAL: a kernel that does not know the advice (populating is of Linux 5.14), which leaves what the mapping is.
+    if advised != 0 && huge != 0 && error.raw_os_error() != Some(libc::EINVAL) {
+        // SAFETY: the range is the mapping made above; nothing refers to it.
+        unsafe { libc::munmap(start, bytes) };
+        return Err(error);
+    }
     Ok(NonNull::new(start.cast()).expect("a mapping is not at address zero"))
 }
 

@@ -13,6 +13,9 @@ use crate::sector::identity::Bytes32;
 use crate::sector::manifest::{Data, Manifest, SCHEMA, Set, Whole, entries};
 use crate::sector::{Identity, Shape, files};
 
+/// Name of the set that benchy's files are.
+pub(super) const SET: &str = "benchy";
+
 /// A manifest for a directory that benchy left with `--preserve-cache`; `None` if it holds no benchy files.
 pub(super) fn adopt(path: &Path, run: &str) -> anyhow::Result<Option<Manifest>> {
     let has = |name: &str| path.join(name).is_file();
@@ -42,10 +45,7 @@ pub(super) fn adopt(path: &Path, run: &str) -> anyhow::Result<Option<Manifest>> 
         shape,
         spec: None,
         data: Some(Data { comm_d: Bytes32(comm_d), dir: ".".into(), files: data_files }),
-        sets: BTreeMap::from([(
-            "benchy".to_string(),
-            Set { dir: ".".into(), engine: None, repeat: 0, sector: 0, phases },
-        )]),
+        sets: BTreeMap::from([(SET.to_string(), Set { dir: ".".into(), engine: None, repeat: 0, sector: 0, phases })]),
     }))
 }
 

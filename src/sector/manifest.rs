@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::disk::digest;
 use crate::error::Stop;
 use crate::phase::{Engine, Phase};
+use crate::sector::benchy;
 use crate::sector::identity::Bytes32;
+use crate::sector::rundir::is_set_name;
 use crate::sector::{Identity, Seed, Shape, files};
 use crate::trial::record::PhaseRecord;
 use crate::trial::spec::Spec;
@@ -168,6 +170,9 @@ pub fn read(dir: &Path) -> anyhow::Result<Option<Manifest>> {
     let sets = manifest.sets.values().flat_map(|set| {
         set.phases.values().flat_map(|whole| names(&set.dir, &whole.files)).chain(std::iter::once(set.dir.as_str()))
     });
+    if let Some(key) = manifest.sets.keys().find(|key| !is_set_name(key) && *key != benchy::SET) {
+        return Err(Stop::Usage.error(format!("{} names a set '{key}', which is none", path.display())));
+    }
     if let Some(name) = data.chain(sets).find(|name| !stays_inside(name)) {
         return Err(Stop::Usage.error(format!("{} names '{name}', which is no plain name", path.display())));
     }
@@ -210,7 +215,11 @@ pub(super) fn link_all<'a>(
     for file in files {
         file.check(from)?;
         let (source, target) = (from.join(&file.name), to.join(&file.name));
-        let linked = fs::hard_link(&source, &target).or_else(|_| fs::copy(&source, &target).map(|_| ()));
+        let linked = fs::hard_link(&source, &target).or_else(|error| match error.kind() {
+            // To copy would be to truncate the source, if the two are one file.
+            ErrorKind::AlreadyExists => Err(error),
+            _ => fs::copy(&source, &target).map(|_| ()),
+        });
         linked.with_context(|| format!("cannot link {} to {}", source.display(), target.display()))?;
     }
     Ok(())

@@ -325,7 +325,8 @@ impl RunDir {
     }
 }
 
-fn is_set_name(name: &str) -> bool {
+/// Whether a set can have this name.
+pub(super) fn is_set_name(name: &str) -> bool {
     let is_number = |text: &str| text.parse::<u32>().is_ok();
     [Engine::Native, Engine::Reference]
         .iter()
@@ -338,6 +339,9 @@ fn is_set_name(name: &str) -> bool {
 /// Removes everything from a scratch directory of p1 but plain layer files and the list of those that are whole, of all sectors. The
 /// engine checks each against the list before it goes on from there.
 fn keep_layers(work: &Path, shape: &Shape) -> anyhow::Result<()> {
+    if fs::symlink_metadata(work).is_ok_and(|found| found.is_symlink()) {
+        return remove_file(work);
+    }
     if !work.join(files::WHOLE_LAYERS).is_file() {
         return remove_dir(work);
     }

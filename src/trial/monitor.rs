@@ -72,7 +72,7 @@ impl Shared {
     /// The first panic as a failure, if there was one.
     pub fn panicked(&self) -> Option<Report> {
         let panic = self.panic.lock().unwrap_or_else(PoisonError::into_inner);
-        panic.as_ref().map(|(text, _)| Report::Failed { message: format!("a linked crate panicked: {text}"), code: 1 })
+        panic.as_ref().map(|(text, _)| Report::Failed { message: format!("a thread panicked: {text}"), code: 1 })
     }
 
     /// The marks that never came, quoted; `None` if all did.

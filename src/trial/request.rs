@@ -64,6 +64,11 @@ pub struct Request {
 impl Request {
     /// The spec of a run that starts from nothing.
     pub fn fresh(&self) -> anyhow::Result<(Seed, Spec)> {
+        if self.sector.is_some() {
+            return Err(
+                Stop::Usage.error("--sector continues a sector of a batch: name the batch's directory with --run-dir")
+            );
+        }
         let seed = self.seed.unwrap_or_else(|| DEFAULT_SEED.parse().expect("the default seed is valid"));
         let size = self.sector_size.unwrap_or_else(|| "8MiB".parse().expect("the default size is valid"));
         let phases = self.phases()?;
@@ -109,6 +114,12 @@ impl Request {
         let identity = manifest.identity.in_batch(self.sector.unwrap_or(0));
         let mut spec = self.spec(manifest.shape, identity, phases)?;
         spec.first_repeat = spec.runs().map(|(phase, engine)| dir.free_repeat(&[phase], engine)).max().unwrap_or(0);
+        if !in_range(&spec) {
+            return Err(Stop::Usage.error(format!(
+                "{} has no room for more sets: at most {MAX_SECTORS} sectors of a batch and {MAX_REPEATS} repeats; name another directory",
+                dir.path().display()
+            )));
+        }
         check_startable(&spec, dir)?;
         Ok(spec)
     }
@@ -139,6 +150,9 @@ impl Request {
         }
         let mut spec = spec.clone();
         check(&spec, dir)?;
+        let Shape { sector_size, layers, partitions } = spec.shape;
+        Shape::new(sector_size, Some(layers), Some(partitions), spec.phases == [Phase::P1])?;
+        check_engines(&spec)?;
         let keep_cores = self.cores.is_none() && self.threads.is_none();
         let wanted = if keep_cores { Some(spec.cores.clone()) } else { self.cores.clone() };
         spec.cores = cores::resolve(wanted.as_deref(), &sys::allowed_cores()?)?;
@@ -212,17 +226,22 @@ fn check_engines(spec: &Spec) -> anyhow::Result<()> {
     kernels::check(&spec.native.kernels)
 }
 
+/// Sets are numbered within these bounds.
+fn in_range(spec: &Spec) -> bool {
+    spec.sector.saturating_add(spec.sectors) <= MAX_SECTORS
+        && spec.first_repeat.saturating_add(spec.repeats) <= MAX_REPEATS + 1
+}
+
 /// A spec out of a manifest is of this program's making only if nobody else wrote the manifest.
 fn check(spec: &Spec, dir: &RunDir) -> anyhow::Result<()> {
     let manifest = dir.manifest();
     let identity = manifest.identity.in_batch(spec.sector);
     let same_sector = spec.shape == manifest.shape && spec.identity == identity;
     let counts = (1..=MAX_REPEATS).contains(&spec.repeats)
-        && spec.first_repeat <= MAX_REPEATS
         && (1..=MAX_THREADS).contains(&spec.threads)
         && (1..=spec.shape.partitions).contains(&spec.p4_partitions_at_once)
         && (1..=MAX_SECTORS).contains(&spec.sectors)
-        && spec.sector < MAX_SECTORS;
+        && in_range(spec);
     if same_sector && counts && contiguous(&spec.phases) && !spec.engines.is_empty() {
         return Ok(());
     }

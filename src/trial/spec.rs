@@ -56,7 +56,7 @@ pub struct Native {
     /// Kernels by primitive that are forced; the others are chosen.
     #[serde(default)]
     pub kernels: BTreeMap<String, String>,
-    /// Pages of the large buffers.
+    /// Pages of the layers that p1 labels.
     #[serde(default)]
     pub pages: Pages,
     /// Where the parents of the SDR graph come from.

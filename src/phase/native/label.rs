@@ -149,11 +149,25 @@ impl<'a> Labelling<'a> {
             let labelling: Vec<_> =
                 tasks.into_iter().map(|task| scope.spawn(move || work.checked(|| work.label(task)))).collect();
             let writing = write.then(|| scope.spawn(move || work.checked(|| work.write(&finished))));
-            labelling.into_iter().try_for_each(join)?;
-            writing.map(join).transpose()
+            let written = writing.map(join).transpose();
+            let mut errors: Vec<anyhow::Error> =
+                labelling.into_iter().filter_map(|thread| join(thread).err()).collect();
+            match written {
+                Ok(digests) if errors.is_empty() => return Ok(digests),
+                Ok(_) => {}
+                Err(error) => errors.push(error),
+            }
+            // The cause is what did not stop because of another.
+            let cause = errors.iter().position(|error| !error.is::<StoppedByAnother>()).unwrap_or(0);
+            Err(errors.swap_remove(cause))
         })
     }
 }
+
+/// A thread stopped because another one failed.
+#[derive(Debug, thiserror::Error)]
+#[error("another thread failed")]
+struct StoppedByAnother;
 
 /// A layer of some sectors that is finished.
 struct Finished<'a> {
@@ -212,7 +226,7 @@ impl Work<'_> {
             .collect();
         let nodes = u32::try_from(self.context.shape.sector_size.nodes())?;
         self.parents.each_window(nodes, self.helpers, &mut |Window { first, count, rows }| {
-            anyhow::ensure!(!self.failed.load(Ordering::SeqCst), "another thread failed");
+            anyhow::ensure!(!self.failed.load(Ordering::SeqCst), StoppedByAnother);
             for (layer, (before, current)) in layers.iter().zip(&mut task.groups) {
                 let previous = (self.layer > 1).then_some(before.slab);
                 layer.label_nodes(first as usize, count, rows, previous, current);

@@ -10,6 +10,7 @@ use sealbench_kernels::sha256::Backend;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::{digest, remove_file, write_by_rename};
+use crate::sector::Shape;
 use crate::sector::files::{self, sector_dir};
 use crate::sector::shape::NODE_BYTES;
 
@@ -106,14 +107,16 @@ pub struct Whole {
 impl Whole {
     /// Whole layers in `dir`, each checked against the list: those before the first that is missing or damaged in any sector. What the
     /// list does not name, or names wrongly, is removed.
-    pub fn resume(dir: &Path, sectors: u32, layers: u32) -> anyhow::Result<Whole> {
+    pub fn resume(dir: &Path, sectors: u32, shape: &Shape) -> anyhow::Result<Whole> {
+        let layers = shape.layers;
         let mut listed = Whole::read_list(dir)?.layers;
         listed.truncate(layers as usize);
         let good = (1..).zip(&listed).take_while(|(layer, digests)| {
             digests.len() == sectors as usize
                 && (0..sectors).zip(*digests).all(|(sector, expected)| {
                     let path = sector_dir(dir, sector).join(files::layer(*layer));
-                    digest(&path).is_ok_and(|found| found == *expected)
+                    let whole = fs::metadata(&path).is_ok_and(|found| found.len() == shape.sector_size.bytes());
+                    whole && digest(&path).is_ok_and(|found| found == *expected)
                 })
         });
         let count = good.count();

@@ -29,7 +29,7 @@ pub fn p1(context: &PhaseContext<'_>) -> anyhow::Result<Outcome> {
     let (shape, dir) = (context.shape, context.dir);
     let forced = context.native.kernels.get("sha256").map(String::as_str);
     let arrangement = Arrangement::new(context.sectors, context.working_cores(), forced)?;
-    let whole = Whole::resume(dir, context.sectors, shape.layers)?;
+    let whole = Whole::resume(dir, context.sectors, shape)?;
     let resumed = whole.count();
 
     let sealed = context.probe.timed("tree_d", || seal(context, &arrangement, whole))?;

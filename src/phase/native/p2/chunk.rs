@@ -46,10 +46,11 @@ impl Sources {
         u64::from(shape.layers + 1) * nodes * NODE_BYTES
     }
 
-    /// Memory for a chunk.
-    pub fn buffer(&self) -> anyhow::Result<Chunk> {
+    /// Memory for a chunk. It is small and read in order: reserved pages are for p1's layers.
+    pub fn buffer(&self, pages: Pages) -> anyhow::Result<Chunk> {
+        let pages = if pages == Pages::Base { Pages::Base } else { Pages::Thp };
         let words = self.files.len() * (self.nodes * NODE_BYTES / 4) as usize;
-        let memory = Arena::new(words, Pages::Auto).context("cannot get memory for a chunk of the layers")?;
+        let memory = Arena::new(words, pages).context("cannot get memory for a chunk of the layers")?;
         Ok(Chunk { index: 0, nodes: self.nodes, memory })
     }
 

@@ -79,10 +79,11 @@ impl Pipeline<'_> {
         let start = Instant::now();
         let mut hashed: Vec<Hashed> = Vec::new();
         let mut busy = Busy::default();
-        let (full, ready) = sync_channel(AHEAD);
+        // Room for all buffers: a reader whose threads are gone must not wait for them.
+        let (full, ready) = sync_channel(AHEAD + cores.len());
         let (empty, used) = channel();
         for _ in 0..AHEAD + cores.len() {
-            empty.send(sources.buffer()?).expect("its receiver is alive");
+            empty.send(sources.buffer(context.native.pages)?).expect("its receiver is alive");
         }
         let ready = Mutex::new(ready);
         thread::scope(|scope| {

@@ -110,6 +110,23 @@ fn a_directory_is_not_resumed_with_other_settings_nor_through_links() {
     home.run(&["run", "--resume", "--run-dir", "seal"]).fails(2, &["native-0", "link"]);
 }
 
+/// What an unfinished p1 left is kept for --resume only in the directory itself.
+#[cfg(feature = "reference")]
+#[test]
+fn a_link_in_place_of_scratch_is_removed_and_what_it_names_stays() {
+    let home = Home::new();
+    home.run(&["run", "--sector-size", "2KiB", "--phases", "p1,p2", "--run-dir", "seal"]).success();
+    let elsewhere = home.path("elsewhere");
+    fs::create_dir(&elsewhere).unwrap();
+    for name in ["whole-layers.json", "keepsake"] {
+        fs::write(elsewhere.join(name), "{}").unwrap();
+    }
+    let link = home.path("seal/native-0/work-p1");
+    std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+    home.run(&["run", "--resume", "--run-dir", "seal"]).success();
+    assert!(link.symlink_metadata().is_err() && elsewhere.join("keepsake").exists());
+}
+
 /// A manifest may come from anywhere.
 #[cfg(feature = "reference")]
 #[test]

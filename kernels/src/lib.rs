@@ -7,6 +7,7 @@
 #[cfg(not(target_arch = "x86_64"))]
 compile_error!("sealbench measures x86-64 machines; this target is another architecture");
 
+mod backend;
 pub mod cpu;
 pub mod fixed_base;
 pub mod fr;

@@ -19,6 +19,7 @@ use drsample::{Buckets, Seed};
 use expander::Expander;
 use walk::Outside;
 
+use crate::backend::Implementation;
 use crate::cpu::Features;
 use crate::sha256::{self, INITIAL_STATE};
 
@@ -35,20 +36,22 @@ pub const PARENTS: usize = BASE_PARENTS + EXPANDER_PARENTS;
 /// count, and so few that rows and walks (14 and 25 KiB) leave the caches to the tables.
 const CHUNK: usize = 256;
 
-/// An implementation that this CPU can run: the proof is that it exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backend(Kind);
+/// An implementation; the fastest is the first.
+pub type Backend = crate::backend::Backend<Kind>;
 
+/// The implementations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
+    /// No instructions beyond the baseline.
     Portable,
+    /// AVX2 with FMA.
     Avx2,
+    /// AVX-512.
     Avx512,
 }
 
-impl Kind {
-    /// Every implementation, the fastest first.
-    const ALL: [Kind; 3] = [Kind::Avx512, Kind::Avx2, Kind::Portable];
+impl Implementation for Kind {
+    const ALL: &'static [Kind] = &[Kind::Avx512, Kind::Avx2, Kind::Portable];
 
     fn name(self) -> &'static str {
         match self {
@@ -64,28 +67,6 @@ impl Kind {
             Kind::Avx2 => features.avx2(),
             Kind::Avx512 => features.avx512(),
         }
-    }
-}
-
-impl Backend {
-    /// The names of all backends, whether this CPU runs them or not, the fastest first.
-    pub fn all() -> impl Iterator<Item = &'static str> {
-        Kind::ALL.into_iter().map(Kind::name)
-    }
-
-    /// The backend of that name, if there is one and the CPU runs it.
-    pub fn new(name: &str, features: &Features) -> Option<Backend> {
-        Backend::supported(features).find(|backend| backend.name() == name)
-    }
-
-    /// The backends that the CPU runs, the fastest first; the portable one is always among them.
-    pub fn supported(features: &Features) -> impl Iterator<Item = Backend> {
-        Kind::ALL.into_iter().filter(|kind| kind.runs_on(features)).map(Backend)
-    }
-
-    /// The name used on the command line and in records.
-    pub fn name(self) -> &'static str {
-        self.0.name()
     }
 }
 
@@ -147,7 +128,7 @@ impl Graph {
         while !rows.is_empty() {
             let buckets = Buckets::of(first);
             let (part, rest) = rows.split_at_mut(rows.len().min((buckets.end() - u64::from(first)) as usize));
-            match backend.0 {
+            match backend.kind() {
                 Kind::Portable => portable::base_parents(&self.seed, &buckets, first, part),
                 // SAFETY: `Backend` exists only for a CPU with these features (`Kind::runs_on`).
                 Kind::Avx2 => unsafe { avx2::base_parents(&self.seed, &buckets, first, part) },
@@ -159,7 +140,7 @@ impl Graph {
     }
 
     fn expander_parents(&self, backend: Backend, outside: &mut Outside, first: u32, rows: &mut [[u32; PARENTS]]) {
-        match backend.0 {
+        match backend.kind() {
             Kind::Portable => portable::expander_parents(&self.expander, first, rows),
             // SAFETY: as in `base_parents`.
             Kind::Avx2 => unsafe { avx2::expander_parents(&self.expander, outside, first, rows) },
@@ -188,21 +169,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cpu_without_extensions_gets_the_portable_backend_only() {
-        let plain = Features::baseline();
-        assert_eq!(Backend::supported(&plain).map(Backend::name).collect::<Vec<_>>(), ["portable"]);
-        assert_eq!(Backend::new("avx2", &plain), None);
-    }
-
-    #[test]
     fn every_backend_is_right_or_absent_by_name() {
-        let features = Features::detect();
-        for name in Backend::all() {
-            match Backend::new(name, &features) {
-                Some(backend) => testing::check(backend),
-                None => crate::absent::absent(&format!("graph {name}"), "the CPU lacks the instructions"),
-            }
-        }
+        crate::backend::check_all("graph", testing::check);
     }
 
     #[test]

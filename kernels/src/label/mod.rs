@@ -267,16 +267,9 @@ impl<Record> Labels<'_, Record> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cpu::Features;
 
     #[test]
     fn every_backend_labels_as_the_model_does_or_is_absent_by_name() {
-        let features = Features::detect();
-        for name in Backend::all() {
-            match Backend::new(name, &features) {
-                Some(backend) => testing::check(backend),
-                None => crate::absent::absent(&format!("label {name}"), "the CPU lacks the instructions"),
-            }
-        }
+        crate::backend::check_all("label", testing::check);
     }
 }

@@ -12,6 +12,7 @@ mod x86_ifma;
 use std::ops::Range;
 use std::sync::LazyLock;
 
+use crate::backend::Implementation;
 use crate::cpu::Features;
 use crate::fr;
 
@@ -48,21 +49,20 @@ impl Arity {
     }
 }
 
-/// An implementation that this CPU can run: the proof is that it exists.
-///
-/// Opaque because of that: a public variant would let safe code name an instruction the CPU lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backend(Kind);
+/// An implementation; the fastest is the first.
+pub type Backend = crate::backend::Backend<Kind>;
 
+/// The implementations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
+    /// No instructions beyond the baseline.
     Portable,
+    /// AVX-512 IFMA, a hash in each lane.
     Ifma,
 }
 
-impl Kind {
-    /// Every implementation, the fastest first.
-    const ALL: [Kind; 2] = [Kind::Ifma, Kind::Portable];
+impl Implementation for Kind {
+    const ALL: &'static [Kind] = &[Kind::Ifma, Kind::Portable];
 
     fn name(self) -> &'static str {
         match self {
@@ -76,28 +76,6 @@ impl Kind {
             Kind::Portable => true,
             Kind::Ifma => features.avx512_ifma(),
         }
-    }
-}
-
-impl Backend {
-    /// The names of all backends, whether this CPU runs them or not, the fastest first.
-    pub fn all() -> impl Iterator<Item = &'static str> {
-        Kind::ALL.into_iter().map(Kind::name)
-    }
-
-    /// The backend of that name, if there is one and the CPU runs it.
-    pub fn new(name: &str, features: &Features) -> Option<Backend> {
-        Backend::supported(features).find(|backend| backend.name() == name)
-    }
-
-    /// The backends that the CPU runs, the fastest first; the portable one is always among them.
-    pub fn supported(features: &Features) -> impl Iterator<Item = Backend> {
-        Kind::ALL.into_iter().filter(|kind| kind.runs_on(features)).map(Backend)
-    }
-
-    /// The name used on the command line and in records.
-    pub fn name(self) -> &'static str {
-        self.0.name()
     }
 }
 
@@ -165,7 +143,7 @@ impl Preimages<'_> {
 /// Multiplications of one limb by another (52 bits with IFMA, else 64) that a hash takes, counting no more than the
 /// arithmetic of [`plan`] needs. With the rate of [`multiply`] this is the least time of a hash.
 pub fn multiplications(backend: Backend, arity: Arity) -> u64 {
-    match backend.0 {
+    match backend.kind() {
         Kind::Portable => PORTABLE[arity as usize].multiplications,
         Kind::Ifma => IFMA[arity as usize].multiplications,
     }
@@ -174,7 +152,7 @@ pub fn multiplications(backend: Backend, arity: Arity) -> u64 {
 /// Does `n` such multiplications or a few more that do not wait for each other, and nothing else: what a core can do.
 /// Returns how many it did.
 pub fn multiply(backend: Backend, n: u64) -> u64 {
-    match backend.0 {
+    match backend.kind() {
         Kind::Portable => portable::multiply_words(n),
         // SAFETY: `Backend` exists only for a CPU with these features (`Kind::runs_on`).
         Kind::Ifma => unsafe { fr::x86_ifma::multiply(n) },
@@ -193,7 +171,7 @@ fn hash(
     preimages: &Preimages,
     digests: &mut [[u8; fr::BYTES]],
 ) -> Result<(), NotInField> {
-    match backend.0 {
+    match backend.kind() {
         Kind::Portable => {
             let constants = &PORTABLE[arity as usize];
             match arity {
@@ -222,23 +200,6 @@ fn hash(
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_cpu_without_extensions_gets_the_portable_backend_only() {
-        let plain = Features::baseline();
-        assert_eq!(Backend::supported(&plain).map(Backend::name).collect::<Vec<_>>(), ["portable"]);
-        assert_eq!(Backend::new("avx512-ifma", &plain), None);
-    }
-
-    #[test]
-    fn every_supported_backend_is_found_by_its_name() {
-        let features = Features::detect();
-        for backend in Backend::supported(&features) {
-            assert_eq!(Backend::new(backend.name(), &features), Some(backend));
-            assert!(Backend::all().any(|name| name == backend.name()));
-        }
-        assert_eq!(Backend::new("", &features), None);
-    }
-
     /// 8 full rounds of 3 S-boxes without the tag's, 55 partial rounds; 62 whole products with the matrix and a row.
     #[test]
     fn the_multiplications_of_a_hash_are_counted() {
@@ -258,12 +219,6 @@ mod tests {
 
     #[test]
     fn every_backend_is_right_or_absent_by_name() {
-        let features = Features::detect();
-        for name in Backend::all() {
-            match Backend::new(name, &features) {
-                Some(backend) => testing::check(backend),
-                None => crate::absent::absent(&format!("poseidon {name}"), "the CPU lacks the instructions"),
-            }
-        }
+        crate::backend::check_all("poseidon", testing::check);
     }
 }

@@ -14,33 +14,40 @@ pub(crate) mod x86_sha;
 
 pub use schedule::Schedule;
 
+use crate::backend::Implementation;
 use crate::cpu::Features;
 
 /// The chaining value before the first block (FIPS 180-4, 5.3.3).
 pub const INITIAL_STATE: [u32; 8] =
     [0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19];
 
-/// An implementation that this CPU can run: the proof is that it exists.
-///
-/// Opaque because of that: a public variant would let safe code name an instruction the CPU lacks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Backend(Kind);
+/// An implementation. [`Backend::all`] has fewer streams first, among as many the faster first: so the first that the CPU runs is the
+/// fastest for a single chain. Which is the fastest for many streams depends on the CPU; only a measurement says.
+pub type Backend = crate::backend::Backend<Kind>;
 
+/// The implementations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
+    /// No instructions beyond the baseline, one stream.
     Portable,
+    /// The SHA extensions, one stream.
     ShaNiX1,
+    /// The SHA extensions, two streams.
     ShaNiX2,
+    /// The SHA extensions, three streams.
     ShaNiX3,
+    /// The SHA extensions, four streams.
     ShaNiX4,
+    /// AVX2, a stream in each of 8 lanes.
     Avx2X8,
+    /// AVX-512, a stream in each of 16 lanes.
     Avx512X16,
+    /// AVX-512, two vectors of 16 lanes in turn.
     Avx512X32,
 }
 
-impl Kind {
-    /// In the order of [`Backend::all`].
-    const ALL: [Kind; 8] = [
+impl Implementation for Kind {
+    const ALL: &'static [Kind] = &[
         Kind::ShaNiX1,
         Kind::Portable,
         Kind::ShaNiX2,
@@ -64,18 +71,6 @@ impl Kind {
         }
     }
 
-    fn streams(self) -> usize {
-        match self {
-            Kind::Portable | Kind::ShaNiX1 => 1,
-            Kind::ShaNiX2 => 2,
-            Kind::ShaNiX3 => 3,
-            Kind::ShaNiX4 => 4,
-            Kind::Avx2X8 => 8,
-            Kind::Avx512X16 => 16,
-            Kind::Avx512X32 => 32,
-        }
-    }
-
     fn runs_on(self, features: &Features) -> bool {
         match self {
             Kind::Portable => true,
@@ -87,36 +82,17 @@ impl Kind {
 }
 
 impl Backend {
-    /// The names of all backends, whether this CPU runs them or not: fewer streams first, among as many the faster first.
-    ///
-    /// So the first that the CPU runs is the fastest for a single chain. Which is the fastest for many streams depends on the
-    /// CPU; only a measurement says.
-    pub fn all() -> impl Iterator<Item = &'static str> {
-        Kind::ALL.into_iter().map(Kind::name)
-    }
-
-    /// The backend of that name, if there is one and the CPU runs it.
-    pub fn new(name: &str, features: &Features) -> Option<Backend> {
-        Backend::supported(features).find(|backend| backend.name() == name)
-    }
-
-    /// The backends that the CPU runs, in the order of [`Backend::all`]; the portable one is always among them.
-    pub fn supported(features: &Features) -> impl Iterator<Item = Backend> {
-        Kind::ALL.into_iter().filter(|kind| kind.runs_on(features)).map(Backend)
-    }
-
-    /// The name used on the command line and in records.
-    pub fn name(self) -> &'static str {
-        self.0.name()
-    }
-
     /// How many independent chains one call advances.
     pub fn streams(self) -> usize {
-        self.0.streams()
-    }
-
-    pub(crate) fn kind(self) -> Kind {
-        self.0
+        match self.kind() {
+            Kind::Portable | Kind::ShaNiX1 => 1,
+            Kind::ShaNiX2 => 2,
+            Kind::ShaNiX3 => 3,
+            Kind::ShaNiX4 => 4,
+            Kind::Avx2X8 => 8,
+            Kind::Avx512X16 => 16,
+            Kind::Avx512X32 => 32,
+        }
     }
 }
 
@@ -124,7 +100,7 @@ impl Backend {
 ///
 /// One chain, whatever the backend's streams: vectors of streams have nothing to gain on it and leave it to the portable code.
 pub fn compress(backend: Backend, state: &mut [u32; 8], blocks: &[[u8; 64]]) {
-    match backend.0 {
+    match backend.kind() {
         Kind::Portable | Kind::Avx2X8 | Kind::Avx512X16 | Kind::Avx512X32 => portable::compress(state, blocks),
         // SAFETY: `Backend` exists only for a CPU with these features (`Kind::runs_on`).
         Kind::ShaNiX1 | Kind::ShaNiX2 | Kind::ShaNiX3 | Kind::ShaNiX4 => unsafe { x86_sha::compress(state, blocks) },
@@ -137,7 +113,7 @@ pub fn compress(backend: Backend, state: &mut [u32; 8], blocks: &[[u8; 64]]) {
 /// implementation can shorten: each block waits for the one before it, whatever is known of its message. One chain, as in
 /// [`compress`].
 pub fn rounds_chain(backend: Backend, state: &mut [u32; 8], schedule: &Schedule, n: u64) {
-    match backend.0 {
+    match backend.kind() {
         Kind::Portable | Kind::Avx2X8 | Kind::Avx512X16 | Kind::Avx512X32 => portable::rounds_chain(state, schedule, n),
         // SAFETY: as in `compress`.
         Kind::ShaNiX1 | Kind::ShaNiX2 | Kind::ShaNiX3 | Kind::ShaNiX4 => unsafe {
@@ -156,7 +132,7 @@ pub fn rounds_streams(backend: Backend, states: &mut [[u32; 8]], schedules: &[Sc
     assert_eq!((states.len(), schedules.len()), (backend.streams(), backend.streams()), "one of each for every stream");
     // SAFETY: as in `compress`.
     unsafe {
-        match backend.0 {
+        match backend.kind() {
             Kind::Portable => portable::rounds_chain(&mut states[0], &schedules[0], n),
             Kind::ShaNiX1 => x86_sha::rounds_streams::<1>(states, schedules, n),
             Kind::ShaNiX2 => x86_sha::rounds_streams::<2>(states, schedules, n),
@@ -192,7 +168,7 @@ pub fn hash_node_pairs(backend: Backend, children: &[u8], out: &mut [u8]) {
     let (children, out) = (children.as_chunks().0, out.as_chunks_mut().0);
     // SAFETY: as in `compress`.
     unsafe {
-        match backend.0 {
+        match backend.kind() {
             Kind::Portable => portable::hash_node_pairs(children, out),
             Kind::ShaNiX1 => x86_sha::hash_node_pairs::<1>(children, out),
             Kind::ShaNiX2 => x86_sha::hash_node_pairs::<2>(children, out),
@@ -247,31 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cpu_without_extensions_gets_the_portable_backend_only() {
-        let plain = Features::baseline();
-        assert_eq!(Backend::supported(&plain).map(Backend::name).collect::<Vec<_>>(), ["portable"]);
-        assert_eq!(Backend::new("sha-ni-x1", &plain), None);
-    }
-
-    #[test]
-    fn every_supported_backend_is_found_by_its_name() {
-        let features = Features::detect();
-        for backend in Backend::supported(&features) {
-            assert_eq!(Backend::new(backend.name(), &features), Some(backend));
-            assert!(Backend::all().any(|name| name == backend.name()));
-        }
-        assert_eq!(Backend::new("", &features), None);
-        assert_eq!(Backend::new("SHA-NI-X1", &features), None);
-    }
-
-    #[test]
     fn every_backend_is_right_or_absent_by_name() {
-        let features = Features::detect();
-        for name in Backend::all() {
-            match Backend::new(name, &features) {
-                Some(backend) => testing::check(backend),
-                None => crate::absent::absent(&format!("sha256 {name}"), "the CPU lacks the instructions"),
-            }
-        }
+        crate::backend::check_all("sha256", testing::check);
     }
 }

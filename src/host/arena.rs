@@ -249,7 +249,7 @@ mod tests {
     fn transparent_pages_are_told_by_what_the_kernel_gave() {
         let mut arena = Arena::new(16 << 20, Pages::Thp).unwrap();
         arena.fill(1);
-        let offered = super::super::memory::thp_enabled().is_some_and(|setting| setting != "never");
+        let offered = super::super::memory::thp(&Files::machine()).is_some_and(|setting| setting != "never");
         if offered {
             assert_eq!(arena.backing(), "thp");
         } else {

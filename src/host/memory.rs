@@ -22,20 +22,11 @@ pub fn max_rss_bytes() -> Option<u64> {
     own_status(&Files::machine(), "VmHWM")
 }
 
-/// Resident memory of this process (VmRSS), bytes.
-pub fn rss_bytes() -> Option<u64> {
-    own_status(&Files::machine(), "VmRSS")
-}
-
 fn own_status(files: &Files, key: &str) -> Option<u64> {
     bytes_of(&files.field("/proc/self/status", key)?)
 }
 
 /// The setting of transparent huge pages: "always", "madvise" or "never".
-pub fn thp_enabled() -> Option<String> {
-    thp(&Files::machine())
-}
-
 pub(super) fn thp(files: &Files) -> Option<String> {
     let text = files.text("/sys/kernel/mm/transparent_hugepage/enabled")?;
     let (_, chosen) = text.split_once('[')?;
@@ -109,7 +100,7 @@ mod tests {
 
     #[test]
     fn this_process_has_a_peak_at_least_its_present_memory() {
-        let now = rss_bytes().unwrap();
+        let now = own_status(&Files::machine(), "VmRSS").unwrap();
         assert!(max_rss_bytes().unwrap() >= now && now > 0);
         assert!(available_bytes().unwrap() > 0);
     }

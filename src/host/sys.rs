@@ -89,11 +89,6 @@ pub fn page_size() -> usize {
     sysconf(libc::_SC_PAGESIZE) as usize
 }
 
-/// Clock ticks per second, the unit of times in /proc/PID/stat and /proc/stat.
-pub fn clock_ticks_per_second() -> u64 {
-    sysconf(libc::_SC_CLK_TCK)
-}
-
 /// A value that every Linux has, so that the call cannot fail.
 fn sysconf(name: libc::c_int) -> u64 {
     // SAFETY: sysconf takes any integer and touches no memory of ours.
@@ -212,7 +207,6 @@ mod tests {
     #[test]
     fn constants_of_the_system() {
         assert!(page_size().is_power_of_two() && page_size() >= 4096);
-        assert!(clock_ticks_per_second() > 0);
     }
 
     #[test]

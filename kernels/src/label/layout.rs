@@ -74,9 +74,3 @@ pub fn file_bytes(backend: Backend, slab: &[u32]) -> Option<&[u8]> {
     // SAFETY: any four bytes are a word and any word is four bytes.
     (backend.kind() == Kind::ShaNiX1).then(|| unsafe { slab.align_to().1 })
 }
-
-/// [`file_bytes`] to read a file into.
-pub fn file_bytes_mut(backend: Backend, slab: &mut [u32]) -> Option<&mut [u8]> {
-    // SAFETY: any four bytes are a word and any word is four bytes.
-    (backend.kind() == Kind::ShaNiX1).then(|| unsafe { slab.align_to_mut().1 })
-}

@@ -41,7 +41,7 @@ mod x86_sha;
 
 use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 
-pub use layout::{file_bytes, file_bytes_mut, read_labels, write_labels};
+pub use layout::{file_bytes, read_labels, write_labels};
 
 use crate::sha256::lanes::{place, round};
 use crate::sha256::{Backend, INITIAL_STATE, Kind, PADDING_OF_ONE_BLOCK, Schedule, TRIM, compress, digest};

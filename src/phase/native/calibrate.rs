@@ -58,7 +58,7 @@ impl Arrangement {
         Ok(Arrangement { shares, calibration })
     }
 
-    /// The kernels in use, the first share's, joined by "+".
+    /// The kernels in use, joined by "+".
     pub fn kernels(&self) -> String {
         let mut names: Vec<&str> = Vec::new();
         for (backend, _) in self.shares.iter().flat_map(|share| &share.groups) {

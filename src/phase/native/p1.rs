@@ -127,3 +127,16 @@ fn pages_finding(asked: Pages, got: &str) -> Option<Finding> {
     };
     Some(Finding::new("no-huge-pages", Severity::Warning, text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_pages_are_a_finding_unless_they_were_asked_for() {
+        let code = |asked, got| pages_finding(asked, got).map(|finding| finding.code);
+        assert_eq!(code(Pages::Auto, "4KiB").as_deref(), Some("no-huge-pages"));
+        assert_eq!(code(Pages::Thp, "4KiB").as_deref(), Some("no-huge-pages"));
+        assert_eq!([code(Pages::Base, "4KiB"), code(Pages::Auto, "thp"), code(Pages::Mib, "2MiB")], [None, None, None]);
+    }
+}

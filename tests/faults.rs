@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use common::mount::Mount;
 use common::worker::{report, trial};
-use common::{Ended, Home, corrupt, is_running, logged, phase, read_json, signal, wait_for, worker_pid};
+use common::{Ended, Home, corrupt, is_running, logged, phase, read_json, signal, wait_for, words, worker_pid};
 use sealbench::phase::Phase;
 use sealbench::sector::{Identity, Seed, Shape, data};
 use sealbench::trial::job::Report;
@@ -26,17 +26,7 @@ const COLUMNS: &str = "Building column hashes";
 
 /// p1 and p2 of 8 MiB in the background; returns when the log says `event`.
 fn sealing(home: &Home, event: &str) -> std::process::Child {
-    let child = home.spawn(&[
-        "run",
-        "--engine",
-        "reference",
-        "--sector-size",
-        "8MiB",
-        "--phases",
-        "p1,p2",
-        "--run-dir",
-        "seal",
-    ]);
+    let child = home.spawn(&words("run --engine reference --sector-size 8MiB --phases p1,p2 --run-dir seal"));
     wait_for(event, || logged(&home.path("seal"), event));
     child
 }
@@ -181,17 +171,7 @@ fn damaged_files_are_named_before_anything_runs_on_them() {
 #[test]
 fn a_flipped_label_is_caught_by_the_known_commitment() {
     let home = Home::new();
-    home.record(&[
-        "run",
-        "--engine",
-        "reference",
-        "--sector-size",
-        "2KiB",
-        "--phases",
-        "p1,p2,c1",
-        "--run-dir",
-        "right",
-    ]);
+    home.record(&words("run --engine reference --sector-size 2KiB --phases p1,p2,c1 --run-dir right"));
     home.record(&["run", "--engine", "reference", "--sector-size", "2KiB", "--phases", "p1", "--run-dir", "seal"]);
     let layer = home.path("seal/reference-0/sc-02-data-layer-1.dat");
     corrupt(&layer, 40);

@@ -6,7 +6,7 @@ mod common;
 
 use std::fs;
 
-use common::{Home, codes, logged, phase, read_json};
+use common::{Home, codes, logged, phase, read_json, words};
 
 #[test]
 fn a_seed_reproduces_the_commitments_to_the_bit() {
@@ -53,17 +53,7 @@ fn every_small_size_seals_and_every_span_is_seen() {
 #[test]
 fn eleven_layers_on_a_small_sector_are_the_production_column() {
     let home = Home::new();
-    let record = home.record(&[
-        "run",
-        "--engine",
-        "reference",
-        "--sector-size",
-        "2KiB",
-        "--layers",
-        "11",
-        "--phases",
-        "p1,p2,c1",
-    ]);
+    let record = home.record(&words("run --engine reference --sector-size 2KiB --layers 11 --phases p1,p2,c1"));
     assert_eq!(record["spec"]["resolved"]["shape"]["layers"], 11);
     assert_eq!(record["spec"]["resolved"]["network_shape"], false);
     assert!(codes(&record).contains(&"non-network-shape"));
@@ -101,19 +91,8 @@ fn phases_run_one_by_one_on_the_same_directory() {
 #[test]
 fn every_repeat_does_all_of_the_work() {
     let home = Home::new();
-    let record = home.record(&[
-        "run",
-        "--engine",
-        "reference",
-        "--sector-size",
-        "2KiB",
-        "--phases",
-        "p1,p2",
-        "--repeats",
-        "3",
-        "--run-dir",
-        "seal",
-    ]);
+    let record =
+        home.record(&words("run --engine reference --sector-size 2KiB --phases p1,p2 --repeats 3 --run-dir seal"));
     assert_eq!(record["phases"].as_array().unwrap().len(), 6);
     assert!(!logged(&home.path("seal"), "skipping layer") && !logged(&home.path("seal"), "found valid labels"));
     let log = fs::read_to_string(home.path("seal/run.log")).unwrap();
@@ -154,19 +133,7 @@ fn a_directory_that_benchy_left_is_continued() {
 #[test]
 fn threads_are_pinned_and_bounded() {
     let home = Home::new();
-    let record = home.record(&[
-        "run",
-        "--engine",
-        "reference",
-        "--sector-size",
-        "8MiB",
-        "--phases",
-        "p1,p2",
-        "--cores",
-        "0",
-        "--threads",
-        "1",
-    ]);
+    let record = home.record(&words("run --engine reference --sector-size 8MiB --phases p1,p2 --cores 0 --threads 1"));
     for name in ["p1", "p2"] {
         let phase = phase(&record, name);
         assert_eq!(phase["cores"], serde_json::json!([0]));

@@ -2,12 +2,15 @@
 
 use std::ffi::OsString;
 use std::io::{Write, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use crate::cli::CoresArg;
+use crate::error::Stop;
 use crate::host::arena::Pages;
+use crate::phase::mock::Script;
 use crate::phase::{Engine, Phase};
 use crate::report::table::run_table;
 use crate::sector::{SectorSize, Seed};
@@ -77,6 +80,9 @@ pub struct RunArgs {
     /// How the native p2 reads the layers; direct: past the page cache, and what is written is brought to storage
     #[arg(long, value_enum, default_value = "cached")]
     io: Io,
+    /// What the mock engine does, JSON
+    #[arg(long, value_name = "FILE", hide = true)]
+    mock: Option<PathBuf>,
     /// Repetitions of every phase
     #[arg(long, value_name = "N")]
     repeats: Option<u32>,
@@ -121,11 +127,13 @@ enum EngineArg {
     Native,
     Reference,
     Both,
+    #[value(hide = true)]
+    Mock,
 }
 
 /// Runs the command; the table goes to stdout.
 pub fn run(args: RunArgs) -> anyhow::Result<()> {
-    let Finished { record, error } = run_request(&request(args))?;
+    let Finished { record, error } = run_request(&request(args)?)?;
     if let Some(record) = record {
         // A terminal that is gone is no failure: the record is in the store.
         let _ = write!(stdout(), "{}", run_table(&record));
@@ -133,9 +141,9 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
     error.map_or(Ok(()), Err)
 }
 
-fn request(args: RunArgs) -> Request {
+fn request(args: RunArgs) -> anyhow::Result<Request> {
     let words = |word: OsString| word.to_string_lossy().into_owned();
-    Request {
+    Ok(Request {
         given: std::env::args_os().map(words).collect(),
         sector_size: args.sector_size,
         phases: args.phases,
@@ -143,6 +151,7 @@ fn request(args: RunArgs) -> Request {
             EngineArg::Native => vec![Engine::Native],
             EngineArg::Reference => vec![Engine::Reference],
             EngineArg::Both => vec![Engine::Native, Engine::Reference],
+            EngineArg::Mock => vec![Engine::Mock],
         }),
         layers: args.layers,
         partitions: args.partitions,
@@ -158,6 +167,7 @@ fn request(args: RunArgs) -> Request {
             parents: args.parents,
             io: args.io,
         },
+        mock: args.mock.as_deref().map(script).transpose()?,
         repeats: args.repeats,
         seed: args.seed,
         run_dir: args.run_dir,
@@ -165,5 +175,10 @@ fn request(args: RunArgs) -> Request {
         keep: args.keep,
         json: args.json,
         dry_run: args.dry_run,
-    }
+    })
+}
+
+fn script(path: &Path) -> anyhow::Result<Script> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).map_err(|e| Stop::Usage.error(format!("{} is no script: {e}", path.display())))
 }

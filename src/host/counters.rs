@@ -35,6 +35,19 @@ pub struct Counters {
     /// Share of the whole machine's CPU time that its hypervisor gave to others, 0 to 1; null in an interval too short for the
     /// kernel's clock ticks.
     pub steal_ratio: Option<f64>,
+    /// CPU time that the kernel and other processes took of the phase's cores, seconds; null in an interval too short for the kernel's clock
+    /// ticks.
+    #[serde(default)]
+    pub other_cpu_s: Option<f64>,
+    /// Times the CPUs were throttled for heat or power; null where the machine does not say.
+    #[serde(default)]
+    pub throttle_events: Option<u64>,
+    /// Pages of the whole machine that were wanted on one NUMA node and came from another.
+    #[serde(default)]
+    pub numa_miss_pages: Option<u64>,
+    /// Seconds by which the clock of the day was stepped against the monotonic one.
+    #[serde(default)]
+    pub clock_step_s: Option<f64>,
     /// Pages the whole machine read back from swap.
     pub swap_in_pages: Option<u64>,
     /// Pages the whole machine wrote to swap.
@@ -140,6 +153,10 @@ fn between(start: &Snapshot, end: &Snapshot) -> Counters {
     let event = |kind| end.perf.values.get(&kind)?.since(*start.perf.values.get(&kind)?);
     let hardware = Kind::HARDWARE.iter().any(|kind| end.perf.values.contains_key(kind));
     Counters {
+        other_cpu_s: None,
+        throttle_events: None,
+        numa_miss_pages: None,
+        clock_step_s: None,
         minor_faults: Some(end.usage.minor_faults.saturating_sub(start.usage.minor_faults)),
         major_faults: Some(end.usage.major_faults.saturating_sub(start.usage.major_faults)),
         voluntary_switches: Some(end.usage.voluntary_switches.saturating_sub(start.usage.voluntary_switches)),

@@ -31,27 +31,31 @@ pub fn coefficient_of_variation(samples: &[f64]) -> Option<f64> {
     Some(variance.sqrt() / mean)
 }
 
-/// One summary per phase and engine, in the order they first appear.
+/// One summary per phase, engine and number of instances side by side, in the order they first appear.
 pub fn summarize(phases: &[PhaseRecord]) -> Vec<Summary> {
-    let mut keys: Vec<(_, _)> = Vec::new();
+    let mut keys: Vec<(_, _, _)> = Vec::new();
     for phase in phases {
-        if !keys.contains(&(phase.phase, phase.engine)) {
-            keys.push((phase.phase, phase.engine));
+        let key = (phase.phase, phase.engine, phase.concurrent);
+        if !keys.contains(&key) {
+            keys.push(key);
         }
     }
     keys.into_iter()
-        .filter_map(|(phase, engine)| {
-            let of_key = phases.iter().filter(|p| p.phase == phase && p.engine == engine);
+        .filter_map(|(phase, engine, concurrent)| {
+            let of_key = phases.iter().filter(|p| (p.phase, p.engine, p.concurrent) == (phase, engine, concurrent));
             let samples: Vec<f64> = of_key.map(|p| p.wall_s).collect();
             Some(Summary {
                 phase,
                 engine,
+                concurrent,
                 n: samples.len() as u32,
                 median: median(&samples)?,
                 min: samples.iter().copied().fold(f64::INFINITY, f64::min),
                 max: samples.iter().copied().fold(f64::NEG_INFINITY, f64::max),
                 mad: mad(&samples),
                 cv: coefficient_of_variation(&samples),
+                ci: None,
+                noise: None,
             })
         })
         .collect()

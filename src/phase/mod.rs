@@ -1,6 +1,7 @@
 //! The phases of sealing and the engines that run them.
 
 pub mod events;
+pub mod mock;
 pub mod native;
 pub mod progress;
 #[cfg(feature = "reference")]
@@ -75,14 +76,20 @@ pub enum Engine {
     Native,
     /// rust-fil-proofs, linked.
     Reference,
+    /// A script in place of sealing, for tests of everything around it.
+    Mock,
 }
 
 impl Engine {
+    /// All engines.
+    pub const ALL: [Engine; 3] = [Engine::Native, Engine::Reference, Engine::Mock];
+
     /// The name used on the command line, in records and in directory names.
     pub fn name(self) -> &'static str {
         match self {
             Engine::Native => "native",
             Engine::Reference => "reference",
+            Engine::Mock => "mock",
         }
     }
 }
@@ -116,6 +123,8 @@ pub struct PhaseContext<'a> {
     pub parents: Option<&'a Path>,
     /// For p4: how to prove.
     pub proving: Option<&'a Proving>,
+    /// For the mock engine: what it does.
+    pub act: Option<&'a mock::Act>,
     /// Where the measurement goes.
     pub probe: &'a Probe,
     /// Called with a span, units done, units in all, and the unit's name, by a phase that counts for itself. Does not return when the run
@@ -135,6 +144,7 @@ pub fn is_available(engine: Engine, phase: Phase) -> bool {
     match engine {
         Engine::Native => native::PHASES.contains(&phase),
         Engine::Reference => cfg!(feature = "reference"),
+        Engine::Mock => true,
     }
 }
 
@@ -146,6 +156,7 @@ pub fn run(phase: Phase, engine: Engine, context: &PhaseContext<'_>) -> anyhow::
         Engine::Reference => reference::run(phase, context),
         #[cfg(not(feature = "reference"))]
         Engine::Reference => Err(unavailable(engine, phase)),
+        Engine::Mock => mock::run(phase, context),
     }
 }
 
@@ -160,7 +171,7 @@ pub fn unavailable(engine: Engine, phase: Phase) -> anyhow::Error {
                 has.join(",")
             )
         }
-        Engine::Reference => {
+        Engine::Reference | Engine::Mock => {
             "this binary was built without the reference engine: build it with the feature `reference`".to_string()
         }
     })

@@ -328,12 +328,9 @@ impl RunDir {
 /// Whether a set can have this name.
 pub(super) fn is_set_name(name: &str) -> bool {
     let is_number = |text: &str| text.parse::<u32>().is_ok();
-    [Engine::Native, Engine::Reference]
-        .iter()
-        .filter_map(|engine| name.strip_prefix(engine.name())?.strip_prefix('-'))
-        .any(|rest| {
-            rest.split_once('.').map_or(is_number(rest), |(repeat, sector)| is_number(repeat) && is_number(sector))
-        })
+    Engine::ALL.iter().filter_map(|engine| name.strip_prefix(engine.name())?.strip_prefix('-')).any(|rest| {
+        rest.split_once('.').map_or(is_number(rest), |(repeat, sector)| is_number(repeat) && is_number(sector))
+    })
 }
 
 /// Removes everything from a scratch directory of p1 but plain layer files and the list of those that are whole, of all sectors. The

@@ -4,7 +4,7 @@ use sealbench_kernels::cpu::Features;
 use sealbench_kernels::poseidon::{Arity, Backend};
 
 use crate::measure::limit::{self, Sha256};
-use crate::phase::Phase;
+use crate::phase::{Engine, Phase};
 use crate::sector::Shape;
 use crate::trial::job::Outcome;
 use crate::trial::record::{Limit, Span};
@@ -20,9 +20,10 @@ pub enum Bounds {
 }
 
 impl Bounds {
-    /// Measures the bounds of a phase, whatever engine will run it.
-    pub fn measure(phase: Phase, shape: &Shape) -> Bounds {
+    /// Measures the bounds of a phase, whatever engine will run it; the mock engine has none.
+    pub fn measure(phase: Phase, engine: Engine, shape: &Shape) -> Bounds {
         match (phase, Arity::new(shape.layers as usize)) {
+            _ if engine == Engine::Mock => Bounds::Unknown,
             (Phase::P1, _) => Bounds::Labels(Sha256::measure()),
             (Phase::P2, Some(arity)) => {
                 let features = Features::detect();

@@ -84,6 +84,7 @@ pub fn memory(phase: Phase, engine: Engine, spec: &Spec) -> u64 {
     let shape = &spec.shape;
     let sector = shape.sector_size.bytes();
     match phase {
+        _ if engine == Engine::Mock => BASE,
         _ if engine == Engine::Native => native_memory(phase, spec),
         // While tree_d is built, the mapped data and the tree (2x) are resident; then the labels of two layers.
         Phase::P1 => 3 * sector + BASE + SLACK,

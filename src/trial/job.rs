@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::Counters;
 use crate::params::install::Generated;
+use crate::phase::mock::Act;
 use crate::phase::{Engine, Phase};
 use crate::sector::{Identity, Shape};
-use crate::trial::record::{Calibration, Finding, Limit, Output, Span, Verified, Work};
+use crate::trial::record::{Calibration, ClockCheck, Finding, Limit, Output, Span, Verified, Work};
 use crate::trial::spec::{Native, ParamsMode};
 
 /// One piece of work for a worker process.
@@ -52,6 +53,8 @@ pub enum Task {
         native: Native,
         /// Directory of the parent cache, for a native p1 that reads it.
         parents: Option<PathBuf>,
+        /// For the mock engine: what it does.
+        act: Option<Act>,
     },
     /// Generate the parent cache into a scratch directory.
     Parents {
@@ -117,6 +120,8 @@ pub struct Measured {
     pub spans: Vec<Span>,
     /// Counters of the timed part.
     pub counters: Counters,
+    /// The clock around it.
+    pub clock: Option<ClockCheck>,
     /// VmHWM at the end of the timed part, bytes.
     pub max_rss_bytes: u64,
     /// What backed the memory.

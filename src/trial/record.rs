@@ -35,12 +35,57 @@ pub struct Record {
     pub seed: Option<Seed>,
     /// What measuring itself costs here.
     pub timer: Timer,
+    /// Which point of which sweep this run measured, if it is part of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sweep: Option<SweepRun>,
     /// One entry per phase, engine, instance and repeat that ran. A phase that did not run is absent.
     pub phases: Vec<PhaseRecord>,
+    /// What instances side by side put out together, one entry per phase, engine and repeat. Empty for a run of one instance.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<Aggregate>,
     /// Statistics per phase and engine over the repeats.
     pub summary: Vec<Summary>,
     /// Whether the figures may be reported, and what speaks against it.
     pub validity: Validity,
+}
+
+/// A run as a part of a sweep.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SweepRun {
+    /// The sweep's id.
+    pub sweep: String,
+    /// The point of the grid, in words that name every setting that varies, e.g. "p2 native 2x1". Runs of one point are samples of the same.
+    pub point: String,
+    /// Which round over the points, from 0.
+    pub round: u32,
+    /// Whether this is the second arm of the A/A pair: the same settings as another point, measured as if they were different ones.
+    #[serde(default)]
+    pub twin: bool,
+}
+
+/// What instances side by side put out together in one repeat of a phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Aggregate {
+    /// The phase.
+    pub phase: Phase,
+    /// The engine.
+    pub engine: Engine,
+    /// The repeat, from 0.
+    pub repeat: u32,
+    /// Instances that ran this phase.
+    pub instances: u32,
+    /// Those that finished it.
+    pub completed: u32,
+    /// Time in which all instances ran, seconds.
+    pub window_s: f64,
+    /// `window_s` over the time of the slowest instance: 1 if all began and ended together.
+    pub overlap: f64,
+    /// Sectors per hour of the instances that finished, while all ran.
+    pub sectors_per_h: f64,
+    /// The same in GiB of sector data per hour.
+    pub gib_per_h: f64,
+    /// Median wall time of an instance over the time of one instance alone on the same cores; null if that was not measured.
+    pub slow_down: Option<f64>,
 }
 
 /// How a run ended.
@@ -125,6 +170,9 @@ pub struct PhaseRecord {
     pub kernel: BTreeMap<String, String>,
     /// Which of the instances side by side, from 0.
     pub instance: u32,
+    /// Instances that ran side by side, of any phase; 1 for one alone.
+    #[serde(default = "one")]
+    pub concurrent: u32,
     /// Which repetition, from 0.
     pub repeat: u32,
     /// Cores that the phase was pinned to.
@@ -159,6 +207,9 @@ pub struct PhaseRecord {
     pub written_bytes: Option<u64>,
     /// Counters of the phase: faults, switches, migrations, steal, and hardware counters where allowed.
     pub counters: Counters,
+    /// The clock of one of the phase's cores just before and after its timed part, measured with a chain of additions that takes one cycle each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<ClockCheck>,
     /// The amount of work done.
     pub work: Work,
     /// The times by which the engine chose its kernels, measured just before the phase.
@@ -175,6 +226,19 @@ pub struct PhaseRecord {
     pub verified: Verified,
     /// Where the figures come from.
     pub origin: Origin,
+}
+
+/// A core's effective clock around a phase.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClockCheck {
+    /// Before, MHz.
+    pub before_mhz: f64,
+    /// After, MHz.
+    pub after_mhz: f64,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// A part of a phase that does one kind of work.
@@ -263,13 +327,16 @@ pub struct Verified {
     pub ok: Option<bool>,
 }
 
-/// Statistics of a phase and engine over its repeats, seconds of wall time.
+/// Statistics of a phase and engine over its repeats and instances, seconds of wall time. Instances side by side and one alone are told apart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// The phase.
     pub phase: Phase,
     /// The engine.
     pub engine: Engine,
+    /// Instances that ran side by side; 1 for one alone.
+    #[serde(default = "one")]
+    pub concurrent: u32,
     /// Number of samples.
     pub n: u32,
     /// Median.
@@ -282,13 +349,32 @@ pub struct Summary {
     pub mad: Option<f64>,
     /// Coefficient of variation (standard deviation / mean); null for one sample.
     pub cv: Option<f64>,
+    /// 95 % confidence interval of the median (bootstrap), seconds; null for fewer than three samples.
+    #[serde(default)]
+    pub ci: Option<Interval>,
+    /// How far the medians of the even and the odd repeats are apart, as a ratio to their mean: the noise that the run shows against itself;
+    /// null for fewer than four repeats.
+    #[serde(default)]
+    pub noise: Option<f64>,
+}
+
+/// An interval of confidence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Interval {
+    /// Its lower end.
+    pub low: f64,
+    /// Its upper end.
+    pub high: f64,
 }
 
 /// Whether a run's figures may be reported.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Validity {
-    /// True only if every run rule held.
+    /// True only if every run rule was checked and held.
     pub reportable: bool,
+    /// Codes of the run rules that were checked; a rule that was broken is also a finding.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     /// What was found.
     pub findings: Vec<Finding>,
 }

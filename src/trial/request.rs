@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::error::Stop;
 use crate::host::{cores, sys};
+use crate::phase::mock::Script;
 use crate::phase::native::kernels;
 use crate::phase::{self, Engine, Phase};
 use crate::sector::manifest::{MAX_REPEATS, MAX_SECTORS};
@@ -45,6 +46,8 @@ pub struct Request {
     pub sector: Option<u32>,
     /// Settings of the native engine; the kernels as given, `primitive=name`.
     pub native: Native,
+    /// What the mock engine does.
+    pub mock: Option<Script>,
     /// Repetitions.
     pub repeats: Option<u32>,
     /// The seed.
@@ -194,6 +197,7 @@ impl Request {
             sectors,
             sector: within("--sector", self.sector.unwrap_or(0), 0, MAX_SECTORS - 1)?,
             native: Native { parents, ..self.native.clone() },
+            mock: self.mock.clone(),
         };
         check_engines(&spec)?;
         Ok(spec)

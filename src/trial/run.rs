@@ -10,6 +10,7 @@ use crate::error::{Stop, stop_of};
 use crate::home::home;
 use crate::host::{BuildInfo, HostInfo};
 use crate::measure::{clock, stats};
+use crate::phase::mock::Position;
 use crate::phase::{Engine, Phase};
 use crate::sector::{RunDir, SetKey, files};
 use crate::store::{RunStart, Store};
@@ -137,7 +138,7 @@ impl<'a> Run<'a> {
         let settings = self.plan.settings.clone();
         let signals = self.signals.clone();
         let setup = Setup { cores: &spec.cores, threads: spec.threads, settings: &settings, signals: &signals };
-        let params = if spec.phases.contains(&Phase::P4) {
+        let params = if spec.has(Phase::P4, Engine::Reference) {
             let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);
             self.session.voice.say(&memory.line(spec.p4_partitions_at_once));
             Some(prepare::parameters(&spec, &setup, self.home, &mut self.session.voice)?)
@@ -235,6 +236,11 @@ impl<'a> Run<'a> {
                 sectors: spec.sectors,
                 native: spec.native.clone(),
                 parents: parents.filter(|_| spec.native.parents == ParentsMode::Cache).map(Path::to_path_buf),
+                act: spec.mock.as_ref().filter(|_| engine == Engine::Mock).map(|script| {
+                    let cores = spec.cores.len() as u32;
+                    let sample = self.repeat_in_run(key.repeat);
+                    script.act(phase, Position { sample, instance: 0, concurrent: 1, cores })
+                }),
             },
             shape: spec.shape,
             identity: spec.identity.clone(),
@@ -267,6 +273,7 @@ impl<'a> Run<'a> {
             variant: outcome.variant,
             kernel: outcome.kernel,
             instance: 0,
+            concurrent: 1,
             repeat: self.repeat_in_run(repeat),
             cores: spec.cores.clone(),
             cores_seen: measured.cores_seen,
@@ -284,6 +291,7 @@ impl<'a> Run<'a> {
             read_bytes: measured.counters.read_bytes,
             written_bytes: measured.counters.written_bytes,
             counters: measured.counters,
+            clock: measured.clock,
             work: outcome.work,
             calibration: outcome.calibration,
             limit: measured.limits.first().cloned(),
@@ -376,7 +384,9 @@ impl<'a> Run<'a> {
             timer: self.timer,
             summary: stats::summarize(&self.phases),
             phases: std::mem::take(&mut self.phases),
-            validity: Validity { reportable: false, findings },
+            sweep: None,
+            aggregates: Vec::new(),
+            validity: Validity { reportable: false, rules: Vec::new(), findings },
         }
     }
 }

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::host::arena::Pages;
+use crate::phase::mock::Script;
 use crate::phase::{self, Engine, Phase};
 use crate::sector::{Identity, SetKey, Shape};
 
@@ -47,6 +48,9 @@ pub struct Spec {
     /// Settings of the native engine.
     #[serde(default)]
     pub native: Native,
+    /// What the mock engine does; for tests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mock: Option<Script>,
 }
 
 /// What the native engine can be told.

@@ -13,6 +13,7 @@ use anyhow::{Context, ensure};
 
 use crate::error::{Stop, exit_code};
 use crate::host::{Meter, cores, memory, sys};
+use crate::phase::mock::Act;
 use crate::phase::{self, PhaseContext};
 use crate::sector::parents::ParentCache;
 use crate::trial::bounds::Bounds;
@@ -86,8 +87,8 @@ fn tether(mut input: impl BufRead, shared: &Shared) {
 
 fn work(trial: &Trial, shared: &Shared) -> anyhow::Result<Report> {
     match &trial.task {
-        Task::Phase { phase, engine, dir, proving, sectors, native, parents } => {
-            let bounds = Bounds::measure(*phase, &trial.shape);
+        Task::Phase { phase, engine, dir, proving, sectors, native, parents, act } => {
+            let bounds = Bounds::measure(*phase, *engine, &trial.shape);
             let context = PhaseContext {
                 shape: &trial.shape,
                 identity: &trial.identity,
@@ -99,6 +100,7 @@ fn work(trial: &Trial, shared: &Shared) -> anyhow::Result<Report> {
                 native,
                 parents: parents.as_deref(),
                 proving: proving.as_ref(),
+                act: act.as_ref(),
                 probe: &shared.probe,
                 progress: &|span, done, total, unit| shared.report_progress(span, done, total, unit),
             };
@@ -170,13 +172,15 @@ fn measured(trial: &Trial, shared: &Shared, outcome: Outcome, bounds: Bounds) ->
         let text = format!("threads ran on cores {} outside the pinned set", cores::format_list(&strays));
         findings.push(Finding::new("affinity-not-honoured", Severity::Error, text));
     }
+    let act = act(trial);
     Ok(Measured {
         limits,
         started_at: timed.started_at,
-        wall_s: timed.wall_s,
+        wall_s: act.map_or(timed.wall_s, |act| act.wall_s),
         cpu_s: timed.cpu_s,
         spans,
-        counters: timed.counters,
+        counters: act.map_or(timed.counters, |act| act.counters.clone()),
+        clock: act.and_then(|act| act.clock),
         max_rss_bytes: timed.max_rss_bytes.context("/proc/self/status shows no VmHWM")? + outcome.reserved_bytes,
         pages: outcome.pages.clone().unwrap_or_else(memory::pages_backing),
         cores_seen: threads.cores_seen.into_iter().collect(),
@@ -185,6 +189,14 @@ fn measured(trial: &Trial, shared: &Shared, outcome: Outcome, bounds: Bounds) ->
         findings,
         outcome,
     })
+}
+
+/// What the mock engine claims in place of what was measured.
+fn act(trial: &Trial) -> Option<&Act> {
+    match &trial.task {
+        Task::Phase { act, .. } => act.as_ref(),
+        Task::Parents { .. } | Task::Params { .. } => None,
+    }
 }
 
 /// Writes a line to stderr; a launcher that is gone is no reason to fail.

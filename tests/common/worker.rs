@@ -24,6 +24,7 @@ pub fn trial(phase: Phase, dir: &Path, shape: Shape, identity: Identity) -> Tria
             sectors: 1,
             native: Native::default(),
             parents: None,
+            act: None,
         },
         shape,
         identity,

@@ -16,4 +16,5 @@ pub mod phase;
 pub mod report;
 pub mod sector;
 pub mod store;
+pub mod sweep;
 pub mod trial;

@@ -10,10 +10,12 @@ use clap::{Args, ValueEnum};
 use crate::cli::CoresArg;
 use crate::error::Stop;
 use crate::host::arena::Pages;
+use crate::host::core_sets::{self, Placement};
 use crate::phase::mock::Script;
 use crate::phase::{Engine, Phase};
 use crate::report::table::run_table;
 use crate::sector::{SectorSize, Seed};
+use crate::trial::layout::{Layout, MixPart};
 use crate::trial::request::Request;
 use crate::trial::run::{Finished, run as run_request};
 use crate::trial::spec::{Io, Native, ParamsMode, ParentsMode};
@@ -27,6 +29,8 @@ const EXAMPLES: &str = "Examples:
   sealbench run --sector-size 2KiB --partitions 4 --p4-partitions-at-once 2
   sealbench run --sector-size 512MiB --phases p1 --engine both   our kernels beside rust-fil-proofs
   sealbench run --sector-size 8MiB --phases p1 --sectors 8 --pages 2MiB   a batch, labelled together
+  sealbench run --phases p1,p2 --instances 4 --cores-per-instance 8   four side by side, and one alone
+  sealbench run --mix p1:4x1,p2:4x8                 different phases side by side
   sealbench run --sector-size 32GiB --dry-run       what it would need
 
 Exit codes: 0 done and verified; 1 failed; 2 usage; 3 refused before starting (memory, disk, CPU); 4 a check failed; 130 interrupted.";
@@ -53,7 +57,34 @@ pub struct RunArgs {
     /// Cores that every thread of a phase is pinned to, e.g. 0-3,8; or auto: all that are allowed
     #[arg(long, value_name = "LIST|auto", default_value = "auto")]
     cores: CoresArg,
-    /// Worker threads of each pool [default: the number of cores]
+    /// Instances side by side, each on its own cores and in its own directory
+    #[arg(long, value_name = "M")]
+    instances: Option<u32>,
+    /// Physical cores of each instance; whole L3 groups where it takes more than one
+    #[arg(long, value_name = "K")]
+    cores_per_instance: Option<u32>,
+    /// The instances' cores one by one, e.g. "0-7;8-15"
+    #[arg(long, value_name = "LIST;LIST")]
+    core_sets: Option<CoreSetsArg>,
+    /// Different phases side by side, each going on until every instance is done, e.g. p1:4x1,p2:4x23
+    #[arg(long, value_name = "PHASE:MxK,...", value_delimiter = ',')]
+    mix: Option<Vec<MixPart>>,
+    /// Let the instances' cores overlap; never reportable
+    #[arg(long)]
+    share_cores: bool,
+    /// Let an instance take a part of an L3 group or NUMA node that it shares with others
+    #[arg(long)]
+    split_l3: bool,
+    /// Give an instance all hardware threads of its cores, not the first of each
+    #[arg(long)]
+    smt: bool,
+    /// Do not measure one instance with the machine to itself
+    #[arg(long)]
+    without_alone: bool,
+    /// Apply the run rules (docs/rules.md): repeats by cost, no disturbance, everything verified; exit code 4 if one is broken
+    #[arg(long)]
+    reportable: bool,
+    /// Worker threads of each pool, of each instance [default: the number of cores]
     #[arg(long, value_name = "N")]
     threads: Option<u32>,
     /// Groth16 partitions in memory at once (the old BELLMAN_PROOF_THREADS) [default: all, at most 10]
@@ -122,6 +153,18 @@ impl std::str::FromStr for KernelArg {
     }
 }
 
+/// `--core-sets`.
+#[derive(Clone, Debug)]
+struct CoreSetsArg(Vec<Vec<usize>>);
+
+impl std::str::FromStr for CoreSetsArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        core_sets::parse_sets(text).map(CoreSetsArg)
+    }
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum EngineArg {
     Native,
@@ -167,6 +210,17 @@ fn request(args: RunArgs) -> anyhow::Result<Request> {
             parents: args.parents,
             io: args.io,
         },
+        layout: Layout {
+            instances: args.instances,
+            cores_per_instance: args.cores_per_instance,
+            core_sets: args.core_sets.map(|CoreSetsArg(sets)| sets),
+            mix: args.mix,
+            placement: Placement { split_l3: args.split_l3, smt: args.smt, share: args.share_cores },
+        },
+        without_alone: args.without_alone,
+        reportable: args.reportable,
+        sweep: None,
+        discard: false,
         mock: args.mock.as_deref().map(script).transpose()?,
         repeats: args.repeats,
         seed: args.seed,

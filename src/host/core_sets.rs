@@ -7,6 +7,9 @@ mod place;
 pub use check::check;
 pub use place::place;
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::host::cores;
 
 /// Most instances that one run may have: one for each CPU that Linux can be configured for.
@@ -22,7 +25,8 @@ pub struct Group {
 }
 
 /// What instances may do to each other. By default nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct Placement {
     /// Instances may split L3 groups and NUMA nodes (`--split-l3`).
     pub split_l3: bool,

@@ -1,7 +1,7 @@
 //! The measurement of one phase: spans, and the timed part with its counters.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::host::{Counters, Meter, memory};
 use crate::measure::clock::Stamp;
@@ -10,13 +10,20 @@ use crate::measure::timeline::Timeline;
 use crate::trial::record::Finding;
 
 /// Collects what is measured while a phase runs. Shared between the phase, the log sink and the monitor thread.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Probe {
     /// The spans, in and outside the timed part.
     pub timeline: Timeline,
     running: AtomicBool,
     timed: Mutex<Option<Timed>>,
     threads: Mutex<Threads>,
+    gate: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Probe {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Probe").field("timeline", &self.timeline).field("timed", &self.timed).finish_non_exhaustive()
+    }
 }
 
 /// The timed part of a phase.
@@ -37,9 +44,17 @@ pub struct Timed {
 }
 
 impl Probe {
+    /// Sets what the timed part waits for.
+    pub fn start_after(&self, gate: impl Fn() + Send + Sync + 'static) {
+        let _ = self.gate.set(Box::new(gate));
+    }
+
     /// Runs the phase proper: the clock starts here, in span `first`, and stops when `work` returns. What comes before and after
     /// is preparation and checking. Called once per phase.
     pub fn timed<T>(&self, first: &'static str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        if let Some(wait) = self.gate.get() {
+            wait();
+        }
         let started_at = jiff::Timestamp::now().to_string();
         let meter = Meter::start();
         let start = Stamp::now();

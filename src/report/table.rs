@@ -5,7 +5,7 @@ use std::fmt::Write;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
 use super::units;
-use crate::trial::record::{Origin, Output, PhaseRecord, Record, Severity, Span};
+use crate::trial::record::{Aggregate, Origin, Output, PhaseRecord, Record, Severity, Span};
 
 /// Columns a table may take; longer texts wrap inside their cell.
 const WIDTH: u16 = 100;
@@ -71,7 +71,7 @@ impl<'a> PhaseRow<'a> {
     pub fn of(record: &'a Record) -> Vec<PhaseRow<'a>> {
         let mut rows: Vec<PhaseRow> = Vec::new();
         for phase in &record.phases {
-            let key = |p: &PhaseRecord| (p.phase, p.engine, p.instance);
+            let key = |p: &PhaseRecord| (p.phase, p.engine, p.concurrent, p.instance);
             match rows.iter_mut().find(|row| key(row.samples[0]) == key(phase)) {
                 Some(row) => row.samples.push(phase),
                 None => rows.push(PhaseRow { record, samples: vec![phase] }),
@@ -103,8 +103,12 @@ impl<'a> PhaseRow<'a> {
     /// The phase, and which of several instances.
     fn name(&self) -> String {
         let first = self.samples[0];
-        let several = self.record.phases.iter().any(|p| p.instance > 0);
-        if several { format!("{} #{}", first.phase, first.instance) } else { first.phase.to_string() }
+        let several = self.record.phases.iter().any(|p| p.concurrent > 1);
+        match first.concurrent {
+            1 if several => format!("{} alone", first.phase),
+            1 => first.phase.to_string(),
+            _ => format!("{} #{}", first.phase, first.instance),
+        }
     }
 
     fn median(&self) -> f64 {
@@ -147,8 +151,7 @@ fn origin_mark(origin: Origin) -> String {
 /// What `sealbench run` prints at its end: the phases, their spread over repeats, the commitments and the findings.
 pub fn run_table(record: &Record) -> String {
     let rows = PhaseRow::of(record);
-    let sections = [phases(&rows), repeats(&rows), commitments(record), findings(record), verdict(record)];
-    join(sections)
+    join([phases(&rows), aggregates(record), repeats(&rows), commitments(record), findings(record), verdict(record)])
 }
 
 /// What `sealbench results show` prints of a record: [`run_table`] with the spans, and on which machine.
@@ -157,6 +160,7 @@ pub fn full_report(record: &Record) -> String {
     join([
         title(record),
         phases(&rows),
+        aggregates(record),
         repeats(&rows),
         spans(&rows),
         commitments(record),
@@ -224,6 +228,40 @@ fn phases(rows: &[PhaseRow]) -> String {
         return "No phase was finished.\n".to_string();
     }
     table(&PHASE_COLUMNS, rows.iter().map(PhaseRow::cells))
+}
+
+/// What instances side by side put out together, and what they cost each other.
+fn aggregates(record: &Record) -> String {
+    if record.aggregates.is_empty() {
+        return String::new();
+    }
+    let columns = [
+        ("side by side", Align::Left),
+        ("engine", Align::Left),
+        ("repeat", Align::Right),
+        ("instances", Align::Right),
+        ("sectors/h", Align::Right),
+        ("GiB/h", Align::Right),
+        ("all ran for", Align::Right),
+        ("overlap", Align::Right),
+        ("slow-down", Align::Right),
+    ];
+    let cells = |aggregate: &Aggregate| {
+        let Aggregate { instances, completed, .. } = *aggregate;
+        let whole = if completed == instances { instances.to_string() } else { format!("{completed} of {instances}") };
+        vec![
+            aggregate.phase.to_string(),
+            aggregate.engine.to_string(),
+            format!("#{}", aggregate.repeat),
+            whole,
+            units::rate(aggregate.sectors_per_h),
+            units::rate(aggregate.gib_per_h),
+            units::duration(aggregate.window_s),
+            units::percent(aggregate.overlap),
+            aggregate.slow_down.map_or_else(String::new, |ratio| format!("x {ratio:.3}")),
+        ]
+    };
+    table(&columns, record.aggregates.iter().map(cells))
 }
 
 fn repeats(rows: &[PhaseRow]) -> String {

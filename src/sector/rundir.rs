@@ -276,6 +276,85 @@ impl RunDir {
         self.path.join(key.name()).join(work_name(phase))
     }
 
+    /// Another directory of the same sector, with copies of what phase `first` reads. What an earlier run left there is kept.
+    ///
+    /// Copies, because instances that read one file would share its page cache, as sectors do not.
+    pub fn twin(&self, path: &Path, run: &str, first: Phase, key: SetKey) -> anyhow::Result<RunDir> {
+        let mut twin = match RunDir::open(path, run)? {
+            Some(mut twin) => {
+                twin.settle(true)?;
+                twin
+            }
+            None => {
+                fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
+                let (run, data, sets) = (run.to_string(), None, BTreeMap::new());
+                RunDir::start(path, Manifest { run, data, sets, spec: None, ..self.manifest.clone() })?
+            }
+        };
+        if twin.manifest.identity != self.manifest.identity || twin.manifest.shape != self.manifest.shape {
+            return Err(Stop::Usage.error(format!(
+                "{} holds another sector than {}: remove it, or name another --run-dir",
+                path.display(),
+                self.path.display()
+            )));
+        }
+        if let Some(data) = self.manifest.data.as_ref().filter(|_| twin.manifest.data.is_none()) {
+            copy_all(&self.path.join(&data.dir), &data.files, &path.join(&data.dir))?;
+            twin.manifest.data = Some(data.clone());
+        }
+        for &needed in files::needs(first).0 {
+            self.check_inputs_exist(first, key)?;
+            if twin.source(needed, key).is_none() {
+                twin.take_over(self, needed, key)?;
+            }
+        }
+        twin.save()?;
+        Ok(twin)
+    }
+
+    fn take_over(&mut self, from: &RunDir, phase: Phase, key: SetKey) -> anyhow::Result<()> {
+        let source = from.source(phase, key).expect("the caller has checked that it exists");
+        let (name, whole) = (from.name_of(source), source.phases[&phase].clone());
+        copy_all(&from.path.join(&source.dir), &whole.files, &self.path.join(&source.dir))?;
+        let empty = Set { phases: BTreeMap::new(), ..source.clone() };
+        self.manifest.sets.entry(name).or_insert(empty).phases.insert(phase, whole);
+        Ok(())
+    }
+
+    fn name_of(&self, set: &Set) -> String {
+        let named = self.manifest.sets.iter().find(|(_, other)| std::ptr::eq(*other, set));
+        named.expect("the set is of this directory").0.clone()
+    }
+
+    /// Removes a phase of the sectors of a set: its entries, then its files.
+    pub fn forget(&mut self, phase: Phase, key: SetKey, sectors: u32) -> anyhow::Result<()> {
+        let keys = (key.sector..key.sector + sectors).map(|sector| key.of_sector(sector));
+        let entries: Vec<_> = keys.filter_map(|key| self.take_entry(phase, key)).collect();
+        if entries.is_empty() {
+            return Ok(());
+        }
+        self.save()?;
+        for (set, whole) in entries {
+            let dir = self.path.join(&set.dir);
+            whole.files.iter().try_for_each(|file| remove_file(&dir.join(&file.name)))?;
+            if set.phases.is_empty() {
+                remove_dir(&dir)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a phase out of a set, and the set out of the manifest if nothing is left of it.
+    fn take_entry(&mut self, phase: Phase, key: SetKey) -> Option<(Set, Whole)> {
+        let set = self.manifest.sets.get_mut(&key.name())?;
+        let whole = set.phases.remove(&phase)?;
+        let left = set.clone();
+        if left.phases.is_empty() {
+            self.manifest.sets.remove(&key.name());
+        }
+        Some((left, whole))
+    }
+
     /// Removes the files of a set that are not needed any more; its records stay.
     pub fn remove_set_files(&mut self, key: SetKey, sectors: u32) -> anyhow::Result<()> {
         (key.sector..key.sector + sectors)
@@ -365,6 +444,17 @@ fn remove_unless(entry: &fs::DirEntry, kept: &[String]) -> anyhow::Result<()> {
         return Ok(());
     }
     if kind.is_dir() { remove_dir(&entry.path()) } else { remove_file(&entry.path()) }
+}
+
+/// Copies files, if they are what the manifest says.
+fn copy_all(from: &Path, files: &[FileEntry], to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    files.iter().try_for_each(|file| {
+        file.check(from)?;
+        let to = to.join(&file.name);
+        fs::copy(from.join(&file.name), &to).with_context(|| format!("cannot copy to {}", to.display()))?;
+        Ok(())
+    })
 }
 
 fn work_name(phase: Phase) -> String {

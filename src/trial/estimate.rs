@@ -65,7 +65,7 @@ impl ProvingMemory {
 }
 
 /// Peak memory of a phase of the native engine, bytes.
-fn native_memory(phase: Phase, spec: &Spec) -> u64 {
+fn native_memory(phase: Phase, spec: &Spec, threads: u32) -> u64 {
     let sector = spec.shape.sector_size.bytes();
     match phase {
         // Two layers of every sector; windows of parents, and the tables that they are computed from, are in the base. A mapped parent
@@ -74,18 +74,18 @@ fn native_memory(phase: Phase, spec: &Spec) -> u64 {
             let mapped = if spec.native.parents == ParentsMode::Cache { sector / NODE_BYTES * ROW_BYTES } else { 0 };
             u64::from(spec.sectors) * (2 * sector + (4 << 20)) + mapped + BASE + SLACK
         }
-        Phase::P2 => p2::window_bytes(&spec.shape, spec.threads) + BASE + SLACK,
+        Phase::P2 => p2::window_bytes(&spec.shape, threads) + BASE + SLACK,
         Phase::C1 | Phase::P4 => BASE,
     }
 }
 
-/// Peak memory of a phase on an engine, bytes.
-pub fn memory(phase: Phase, engine: Engine, spec: &Spec) -> u64 {
+/// Peak memory of a phase on an engine with so many threads, bytes.
+pub fn memory(phase: Phase, engine: Engine, spec: &Spec, threads: u32) -> u64 {
     let shape = &spec.shape;
     let sector = shape.sector_size.bytes();
     match phase {
         _ if engine == Engine::Mock => BASE,
-        _ if engine == Engine::Native => native_memory(phase, spec),
+        _ if engine == Engine::Native => native_memory(phase, spec, threads),
         // While tree_d is built, the mapped data and the tree (2x) are resident; then the labels of two layers.
         Phase::P1 => 3 * sector + BASE + SLACK,
         // Column hashes and the base tree's rows, or the mapped replica beside the encoded nodes and their tree.

@@ -31,6 +31,10 @@ pub struct Trial {
     pub settings: BTreeMap<String, String>,
     /// The launcher keeps stdin open as long as it lives: the worker ends when stdin does, and stops at the next span on "stop".
     pub tethered: bool,
+    /// The timed part starts when the launcher says so: the worker reports that it is ready and waits for "go" with a moment on the monotonic
+    /// clock, in nanoseconds.
+    #[serde(default)]
+    pub gated: bool,
 }
 
 /// The kinds of work.
@@ -167,6 +171,8 @@ pub struct Outcome {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
+    /// Everything is prepared: the timed part would start now.
+    Ready,
     /// How far the work is.
     Progress(crate::trial::status::Progress),
 }

@@ -14,6 +14,7 @@ use anyhow::{Context, anyhow};
 
 use crate::error::Stop;
 use crate::params::install::Generated;
+use crate::trial::gate::Gate;
 use crate::trial::job::{Measured, Message, Report, Trial};
 use crate::trial::signals::Signals;
 use crate::trial::status::Progress;
@@ -57,14 +58,16 @@ enum Event {
 /// Runs a trial in a worker whose current directory is `cwd`, and returns what it did.
 ///
 /// The worker is in a process group of its own, so a terminal's Ctrl-C reaches the launcher alone, and it is tethered: it ends when this
-/// process does, however that happens.
+/// process does, however that happens. A gated trial starts when the gate opens; it counts as arrived however the worker ends.
 pub fn run(
     trial: &Trial,
     places: &BTreeMap<String, String>,
     cwd: &Path,
     signals: &Signals,
+    gate: Option<&Gate>,
     listener: &mut dyn Listener,
 ) -> anyhow::Result<Done> {
+    let mut start = Start { gate, arrived: false, told: false };
     let mut child = spawn(trial, places, cwd)?;
     listener.started(child.id());
     let (events, received) = mpsc::channel();
@@ -72,9 +75,9 @@ pub fn run(
     let stdout = child.stdout.take().expect("stdout is piped");
     read_lines(stderr, events.clone(), Event::Line);
     read_lines(stdout, events, Event::Report);
-    signals.defer_exit(true);
-    let outcome = listen(&mut child, trial, &received, signals, listener);
-    signals.defer_exit(false);
+    let deferred = signals.defer_exit();
+    let outcome = listen(&mut child, trial, &received, signals, &mut start, listener);
+    drop(deferred);
     if outcome.is_err() {
         let _ = child.kill();
     }
@@ -120,6 +123,7 @@ fn listen(
     trial: &Trial,
     received: &Receiver<Event>,
     signals: &Signals,
+    start: &mut Start<'_>,
     listener: &mut dyn Listener,
 ) -> anyhow::Result<Option<String>> {
     let mut stdin = child.stdin.take().expect("stdin is piped");
@@ -130,6 +134,7 @@ fn listen(
         match received.recv_timeout(POLL) {
             Ok(Event::Line(line)) => match serde_json::from_str(&line) {
                 Ok(Message::Progress(progress)) => listener.progress(progress),
+                Ok(Message::Ready) => start.arrive(),
                 Err(_) => listener.line(&line),
             },
             Ok(Event::Report(line)) => report = Some(line),
@@ -138,8 +143,40 @@ fn listen(
             Err(RecvTimeoutError::Disconnected) => break,
         }
         asked = pass_on_stop(signals, asked, child, &mut stdin);
+        start.pass_on(&mut stdin);
     }
     Ok(report)
+}
+
+/// A worker's part in a common start.
+struct Start<'a> {
+    gate: Option<&'a Gate>,
+    arrived: bool,
+    told: bool,
+}
+
+impl Start<'_> {
+    fn arrive(&mut self) {
+        if let Some(gate) = self.gate.filter(|_| !self.arrived) {
+            self.arrived = true;
+            gate.arrive();
+        }
+    }
+
+    /// Tells the worker when to start, once that is known.
+    fn pass_on(&mut self, stdin: &mut ChildStdin) {
+        if let Some(at) = self.gate.and_then(Gate::opens_at).filter(|_| self.arrived && !self.told) {
+            self.told = true;
+            let _ = writeln!(stdin, "go {}", at.as_nanos());
+        }
+    }
+}
+
+impl Drop for Start<'_> {
+    /// One that never came must not keep the others waiting.
+    fn drop(&mut self) {
+        self.arrive();
+    }
 }
 
 /// The first request to stop is passed on; the second ends the worker.

@@ -1,9 +1,14 @@
 //! From a spec to a finished record.
 
+pub mod aggregate;
 mod bounds;
+mod crew;
 pub mod estimate;
+pub mod gate;
 pub mod job;
+mod lane;
 pub mod launch;
+pub mod layout;
 pub mod monitor;
 pub mod parents;
 pub mod plan;

@@ -17,6 +17,7 @@ use crate::measure::probe::Probe;
 use crate::phase::Engine;
 use crate::phase::events::{self, Mark};
 use crate::phase::progress::Watcher;
+use crate::trial::gate::Barrier;
 use crate::trial::job::{Message, Report, Task, Trial};
 use crate::trial::status::Progress;
 use crate::trial::worker::say;
@@ -38,8 +39,11 @@ const AFTER_PANIC: Duration = Duration::from_secs(5);
 pub struct Shared {
     /// The measurement.
     pub probe: Probe,
+    /// What a gated start waits for.
+    pub barrier: Barrier,
     marks: OnceLock<Vec<(Mark, AtomicBool)>>,
     stop: AtomicBool,
+    gated: AtomicBool,
     panic: Mutex<Option<(String, Instant)>>,
     finished: AtomicBool,
     progress_at: AtomicU64,
@@ -67,6 +71,24 @@ impl Shared {
     /// Asks the phase to stop at the end of the span that runs.
     pub fn ask_to_stop(&self) {
         self.stop.store(true, Ordering::SeqCst);
+        if self.is_held() {
+            self.finish(Report::Interrupted);
+        }
+    }
+
+    /// Makes the timed part wait for the launcher's word.
+    pub fn gate(self: &Arc<Self>) {
+        self.gated.store(true, Ordering::SeqCst);
+        let shared = Arc::downgrade(self);
+        self.probe.start_after(move || {
+            say(&serde_json::to_string(&Message::Ready).expect("a message is plain data"));
+            shared.upgrade().expect("a worker that measures shares its state").barrier.wait();
+        });
+    }
+
+    /// Whether the timed part waits, or will.
+    fn is_held(&self) -> bool {
+        self.gated.load(Ordering::SeqCst) && !self.barrier.is_open()
     }
 
     /// The first panic as a failure, if there was one.
@@ -186,7 +208,7 @@ fn watch(shared: &Shared, trial: &Trial) {
             }
         }
         let cpu = sys::process_cpu_time();
-        if cpu.saturating_sub(busy.1) > SAMPLE / 10 {
+        if shared.is_held() || cpu.saturating_sub(busy.1) > SAMPLE / 10 {
             busy = (Instant::now(), cpu);
         }
         end_if_lost(shared, busy.0.elapsed());

@@ -62,7 +62,7 @@ fn generate(spec: &Spec, setup: &Setup<'_>, cache: &ParentCache, voice: &mut Voi
     fs::create_dir(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
     voice.begin(&format!("parent cache ({})", show(cache.bytes())));
     let trial = setup.trial(Task::Parents { into: scratch.clone() }, spec.shape, spec.identity.clone());
-    let made = launch::run(&trial, &BTreeMap::new(), &scratch, setup.signals, voice).and_then(|_| {
+    let made = launch::run(&trial, &BTreeMap::new(), &scratch, setup.signals, None, voice).and_then(|_| {
         let new = ParentCache::new(&scratch, spec.shape.sector_size, &spec.identity.porep_id);
         for (from, to) in [(new.sidecar(), cache.sidecar()), (new.path().into(), cache.path().into())] {
             fs::rename(from, &to).with_context(|| format!("cannot write {}", to.display()))?;

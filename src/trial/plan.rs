@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Stop;
 use crate::host::{cores, memory};
-use crate::phase::{Phase, settings};
+use crate::phase::{Engine, Phase, settings};
 use crate::sector::{RunDir, Seed};
 use crate::trial::estimate::{self, ProvingMemory, show};
+use crate::trial::layout::Instance;
 use crate::trial::prepare;
 use crate::trial::request::Request;
 use crate::trial::spec::Spec;
@@ -26,6 +27,7 @@ pub struct Plan {
     pub dir: PathBuf,
     /// Settings of the linked crates.
     pub settings: BTreeMap<String, String>,
+    environment: BTreeMap<String, String>,
     /// The sector is removed at the end.
     pub transient: bool,
 }
@@ -49,19 +51,23 @@ impl Plan {
             env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
         let settings = settings::resolve(&environment, spec.threads)?;
         let transient = request.run_dir.is_none() && !request.keep;
-        Ok(Plan { spec, seed, existing, dir, settings, transient })
+        Ok(Plan { spec, seed, existing, dir, settings, environment, transient })
+    }
+
+    /// Settings of the linked crates for an instance with so many threads.
+    pub fn settings(&self, threads: u32) -> anyhow::Result<BTreeMap<String, String>> {
+        settings::resolve(&self.environment, threads)
     }
 
     /// Refuses what this machine has no room for.
     pub fn check(&self) -> anyhow::Result<()> {
         let spec = &self.spec;
         if let Some(available) = memory::available_bytes() {
-            let estimates = spec.runs().map(|(phase, engine)| (phase, estimate::memory(phase, engine, spec)));
             if let Some((phase, needed)) =
-                estimates.max_by_key(|&(_, bytes)| bytes).filter(|&(_, bytes)| bytes > available)
+                self.memory_needed().into_iter().max_by_key(|&(_, bytes)| bytes).filter(|&(_, bytes)| bytes > available)
             {
                 return Err(Stop::Refused.error(format!(
-                    "{phase} of {} needs about {} of memory and {} are available: use a machine with more, or a smaller --sector-size",
+                    "{phase} of {} needs about {} of memory and {} are available: use a machine with more, fewer instances, or a smaller --sector-size",
                     spec.shape,
                     show(needed),
                     show(available)
@@ -71,6 +77,26 @@ impl Plan {
         prepare::check_space(&self.dir, self.disk_needed(), &format!("sealing {}", spec.shape))
     }
 
+    /// Memory that is needed at once, with the phase that decides it: in a mix, all of them.
+    fn memory_needed(&self) -> Vec<(Phase, u64)> {
+        let spec = &self.spec;
+        let of = |phase, engine, threads| estimate::memory(phase, engine, spec, threads);
+        if spec.instances.is_empty() {
+            return spec.runs().map(|(phase, engine)| (phase, of(phase, engine, spec.threads))).collect();
+        }
+        let each = |(phase, engine): (Phase, Engine)| {
+            let takes_part = |instance: &&Instance| instance.phase.is_none_or(|own| own == phase);
+            let sum =
+                spec.instances.iter().filter(takes_part).map(|instance| of(phase, engine, instance.threads)).sum();
+            (phase, sum)
+        };
+        let needed: Vec<(Phase, u64)> = spec.runs().map(each).collect();
+        match needed.iter().max_by_key(|(_, bytes)| *bytes) {
+            Some(&(most, _)) if spec.is_mix() => vec![(most, needed.iter().map(|(_, bytes)| bytes).sum())],
+            _ => needed,
+        }
+    }
+
     fn disk_needed(&self) -> u64 {
         let spec = &self.spec;
         let whole = |phase: &&Phase| {
@@ -78,12 +104,18 @@ impl Plan {
             let done = |dir: &RunDir| spec.engines.iter().all(|&engine| dir.is_whole(**phase, key(engine)));
             self.existing.as_ref().is_some_and(done)
         };
-        let phases: Vec<Phase> = spec.phases.iter().filter(|phase| !whole(phase)).copied().collect();
+        // A mix may need what no phase of it makes.
+        let last = spec.phases.last().copied().unwrap_or(Phase::P4);
+        let to_run =
+            Phase::ALL.iter().filter(|&&phase| spec.phases.contains(&phase) || (spec.is_mix() && phase < last));
+        let phases: Vec<Phase> = to_run.filter(|phase| !whole(phase)).copied().collect();
         let sets = if self.transient { 1 } else { u64::from(spec.repeats) * spec.engines.len() as u64 };
-        let sets = sets * u64::from(spec.sectors);
+        // Every instance has its own files, and so has the one alone.
+        let copies = (spec.instances.len() + if spec.alone { spec.kinds().len() } else { 0 }).max(1);
+        let sets = sets * u64::from(spec.sectors) * copies as u64;
         let has_data = self.existing.as_ref().is_some_and(|dir| dir.manifest().data.is_some());
         let data = if has_data { 0 } else { spec.shape.sector_size.bytes() };
-        data + sets * estimate::disk(&phases, &spec.shape)
+        copies as u64 * data + sets * estimate::disk(&phases, &spec.shape)
     }
 
     /// What would run, on stdout.
@@ -103,8 +135,16 @@ impl Plan {
             format!("cores {}, {} threads per pool", cores::format_list(&spec.cores), spec.threads),
             format!("directory {}, {} of space", self.dir.display(), show(self.disk_needed())),
         ];
+        lines.extend(spec.instances.iter().enumerate().map(|(number, instance)| {
+            let phase = instance.phase.map_or(String::new(), |phase| format!(", {phase} only"));
+            format!(
+                "instance {number}: cores {}, {} threads{phase}",
+                cores::format_list(&instance.cores),
+                instance.threads
+            )
+        }));
         lines.extend(spec.runs().map(|(phase, engine)| {
-            format!("{phase} of {engine}, memory: about {}", show(estimate::memory(phase, engine, spec)))
+            format!("{phase} of {engine}, memory: about {}", show(estimate::memory(phase, engine, spec, spec.threads)))
         }));
         if spec.phases.contains(&Phase::P4) {
             let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);

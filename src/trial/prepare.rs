@@ -37,7 +37,7 @@ impl Setup<'_> {
     /// A trial that prepares.
     pub fn trial(&self, task: Task, shape: Shape, identity: Identity) -> Trial {
         let (cores, settings) = (self.cores.to_vec(), self.settings.clone());
-        Trial { task, shape, identity, cores, threads: self.threads, settings, tethered: true }
+        Trial { task, shape, identity, cores, threads: self.threads, settings, tethered: true, gated: false }
     }
 }
 
@@ -102,7 +102,7 @@ pub fn generate(order: &ParamsOrder<'_>, setup: &Setup<'_>, voice: &mut Voice) -
     let task = Task::Params { into: into.clone(), replace, deterministic };
     let trial = setup.trial(task, shape, Identity::from_seed(&Seed::default()));
     voice.begin("parameters");
-    let done = launch::run(&trial, &BTreeMap::new(), &into, setup.signals, voice)?;
+    let done = launch::run(&trial, &BTreeMap::new(), &into, setup.signals, None, voice)?;
     voice.end("in place");
     match done {
         Done::Generated(generated) => Ok(generated),
@@ -121,7 +121,7 @@ pub fn generate_for(
     let settings = settings::resolve(&BTreeMap::new(), threads)?;
     let signals = Signals::install()?;
     let setup = Setup { cores: &cores, threads, settings: &settings, signals: &signals };
-    generate(order, &setup, &mut Voice::new(None))
+    generate(order, &setup, &mut Voice::new(None, None))
 }
 
 /// Refuses where a file system lacks the room.

@@ -1,14 +1,17 @@
 //! What a user asks for, resolved into a spec.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use crate::error::Stop;
-use crate::host::{cores, sys};
+use crate::host::{HostInfo, core_sets, cores, sys};
 use crate::phase::mock::Script;
 use crate::phase::native::kernels;
 use crate::phase::{self, Engine, Phase};
 use crate::sector::manifest::{MAX_REPEATS, MAX_SECTORS};
 use crate::sector::{Identity, RunDir, SectorSize, Seed, Shape};
+use crate::trial::layout::Layout;
+use crate::trial::record::SweepRun;
 use crate::trial::spec::{Io, Native, ParamsMode, Spec};
 
 /// The seed of a run that names none. It is fixed, so that runs can be compared and the graph's parent cache is made once.
@@ -46,6 +49,16 @@ pub struct Request {
     pub sector: Option<u32>,
     /// Settings of the native engine; the kernels as given, `primitive=name`.
     pub native: Native,
+    /// How the run is cut into instances.
+    pub layout: Layout,
+    /// Do not measure one instance with the machine to itself.
+    pub without_alone: bool,
+    /// Apply the run rules.
+    pub reportable: bool,
+    /// The point of a sweep that this run measures.
+    pub sweep: Option<SweepRun>,
+    /// Remove what this run makes from its directory, and keep what was there.
+    pub discard: bool,
     /// What the mock engine does.
     pub mock: Option<Script>,
     /// Repetitions.
@@ -76,7 +89,7 @@ impl Request {
         let size = self.sector_size.unwrap_or_else(|| "8MiB".parse().expect("the default size is valid"));
         let phases = self.phases()?;
         let shape = Shape::new(size, self.layers, self.partitions, phases == [Phase::P1])?;
-        if phases[0] != Phase::P1 {
+        if phases[0] != Phase::P1 && self.layout.mix.is_none() {
             return Err(Stop::Usage.error(format!(
                 "{} needs an earlier phase's output: name its directory with --run-dir, or start with p1",
                 phases[0]
@@ -107,7 +120,7 @@ impl Request {
                 manifest.seed.map_or("a sector of benchy's".into(), |seed| format!("a sector of seed {seed}")),
             );
         }
-        if self.phases.is_none() {
+        if self.phases.is_none() && self.layout.mix.is_none() {
             let whole = |phase| manifest.sets.values().any(|set| set.phases.contains_key(&phase));
             let first = phases.iter().position(|&phase| !whole(phase)).unwrap_or(phases.len());
             phases.drain(..first);
@@ -143,6 +156,8 @@ impl Request {
             ("--seed", self.seed.is_some()),
             ("--sectors", self.sectors.is_some()),
             ("--sector", self.sector.is_some()),
+            ("--instances, --core-sets and --mix", self.layout != Layout::default()),
+            ("--reportable", self.reportable),
             ("--kernel", !self.native.kernels.is_empty()),
             ("--pages", self.native.pages != asked.pages),
             ("--parents", self.native.parents != asked.parents),
@@ -156,6 +171,16 @@ impl Request {
         let Shape { sector_size, layers, partitions } = spec.shape;
         Shape::new(sector_size, Some(layers), Some(partitions), spec.phases == [Phase::P1])?;
         check_engines(&spec)?;
+        if !spec.instances.is_empty() {
+            let sets: Vec<Vec<usize>> = spec.instances.iter().map(|instance| instance.cores.clone()).collect();
+            core_sets::check(&HostInfo::capture().topology, &sys::allowed_cores()?, &sets, &spec.placement)?;
+            if self.cores.is_some() || self.threads.is_some() {
+                return Err(
+                    Stop::Usage.error("--resume keeps the instances' cores and threads: drop --cores and --threads")
+                );
+            }
+            return Ok(spec);
+        }
         let keep_cores = self.cores.is_none() && self.threads.is_none();
         let wanted = if keep_cores { Some(spec.cores.clone()) } else { self.cores.clone() };
         spec.cores = cores::resolve(wanted.as_deref(), &sys::allowed_cores()?)?;
@@ -164,6 +189,12 @@ impl Request {
     }
 
     fn phases(&self) -> anyhow::Result<Vec<Phase>> {
+        if let Some(mix) = &self.layout.mix {
+            if self.phases.is_some() {
+                return Err(Stop::Usage.error("--mix names its phases itself: drop --phases"));
+            }
+            return Ok(mix.iter().map(|part| part.phase).collect::<BTreeSet<_>>().into_iter().collect());
+        }
         let phases = self.phases.clone().unwrap_or_else(|| Phase::ALL.to_vec());
         if !contiguous(&phases) {
             let named: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
@@ -175,12 +206,25 @@ impl Request {
     fn spec(&self, shape: Shape, identity: Identity, phases: Vec<Phase>) -> anyhow::Result<Spec> {
         let fallback = self.engines.is_none();
         let engines = self.engines.clone().unwrap_or_else(|| vec![Engine::Native]);
-        let cores = cores::resolve(self.cores.as_deref(), &sys::allowed_cores()?)?;
+        let mut cores = cores::resolve(self.cores.as_deref(), &sys::allowed_cores()?)?;
         let threads = within("--threads", self.threads.unwrap_or(cores.len() as u32), 1, MAX_THREADS)?;
         // Ten at once is what the reference's batch prover does (MAX_GROTH16_BATCH_SIZE).
         let at_once = self.at_once.unwrap_or(shape.partitions.min(10));
         let sectors = within("--sectors", self.sectors.unwrap_or(1), 1, MAX_SECTORS)?;
-        let parents = self.native.parents.resolve(sectors, threads.min(cores.len() as u32));
+        let instances = self.layout.resolve(&HostInfo::capture().topology, &cores, self.threads)?;
+        // What is not said of instances holds for each of them.
+        let threads = instances.iter().map(|instance| instance.threads).max().unwrap_or(threads);
+        let width = instances.iter().map(|instance| instance.cores.len()).max().unwrap_or(cores.len());
+        if !instances.is_empty() {
+            cores = instances
+                .iter()
+                .flat_map(|instance| &instance.cores)
+                .copied()
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect();
+        }
+        let parents = self.native.parents.resolve(sectors, threads.min(width as u32));
         let spec = Spec {
             shape,
             network_shape: shape.is_network(),
@@ -197,6 +241,10 @@ impl Request {
             sectors,
             sector: within("--sector", self.sector.unwrap_or(0), 0, MAX_SECTORS - 1)?,
             native: Native { parents, ..self.native.clone() },
+            alone: !instances.is_empty() && !self.without_alone,
+            instances,
+            placement: self.layout.placement,
+            reportable: self.reportable,
             mock: self.mock.clone(),
         };
         check_engines(&spec)?;
@@ -246,7 +294,8 @@ fn check(spec: &Spec, dir: &RunDir) -> anyhow::Result<()> {
         && (1..=spec.shape.partitions).contains(&spec.p4_partitions_at_once)
         && (1..=MAX_SECTORS).contains(&spec.sectors)
         && in_range(spec);
-    if same_sector && counts && contiguous(&spec.phases) && !spec.engines.is_empty() {
+    let phases = spec.is_mix() || contiguous(&spec.phases);
+    if same_sector && counts && phases && !spec.engines.is_empty() {
         return Ok(());
     }
     Err(Stop::Usage.error(format!("the settings in the manifest of {} are not those of a run", dir.path().display())))
@@ -267,6 +316,9 @@ fn check_startable(spec: &Spec, dir: &RunDir) -> anyhow::Result<()> {
             dir.path().display()
         )));
     };
+    if spec.is_mix() {
+        return Ok(());
+    }
     spec.engines.iter().try_for_each(|&engine| {
         dir.check_inputs_exist(first, spec.set(spec.engine_of(first, engine), spec.first_repeat))
     })

@@ -1,32 +1,32 @@
 //! `sealbench run`: from a request to a record.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
 use crate::disk::{Promised, remove_dir};
 use crate::error::{Stop, stop_of};
 use crate::home::home;
-use crate::host::{BuildInfo, HostInfo};
+use crate::host::{BuildInfo, HostInfo, core_sets, sys};
 use crate::measure::{clock, stats};
-use crate::phase::mock::Position;
 use crate::phase::{Engine, Phase};
-use crate::sector::{RunDir, SetKey, files};
+use crate::sector::{RunDir, files};
 use crate::store::{RunStart, Store};
-use crate::trial::estimate::{self, ProvingMemory, show};
-use crate::trial::job::{Measured, Proving, Task, Trial};
-use crate::trial::launch::{self, Done};
+use crate::trial::crew::{Crew, Round, play_or_recall};
+use crate::trial::estimate::ProvingMemory;
+use crate::trial::lane::{Clear, Common, Lane, Step};
+use crate::trial::launch;
 use crate::trial::parents;
 use crate::trial::plan::Plan;
 use crate::trial::prepare::{self, Setup};
 use crate::trial::record::{
-    Finding, Origin, Output, PhaseRecord, Record, RunState, SCHEMA, Severity, SpecRecord, Timer, Validity,
+    Aggregate, Finding, Output, PhaseRecord, Record, RunState, SCHEMA, Severity, SpecRecord, Timer, Validity,
 };
 use crate::trial::request::Request;
 use crate::trial::session::Session;
 use crate::trial::signals::Signals;
-use crate::trial::spec::{ParentsMode, Spec};
+use crate::trial::spec::Spec;
 use crate::trial::verify;
 
 /// What a run ended with.
@@ -49,17 +49,22 @@ pub fn run(request: &Request) -> anyhow::Result<Finished> {
         return Ok(Finished { record: None, error: None });
     }
     let signals = Signals::install()?;
-    let mut run = Run::start(request, plan, &home, &id, signals)?;
-    let result = run.execute();
-    let finished = run.finish(result, request)?;
+    let finished = measure(request, plan, &home, &id, signals)?;
     if let (Some(json), Some(record)) = (json, &finished.record) {
         json.write(&serde_json::to_vec_pretty(record)?)?;
     }
     Ok(finished)
 }
 
+/// Runs what a plan says; it has been checked.
+pub fn measure(request: &Request, plan: Plan, home: &Path, id: &str, signals: Signals) -> anyhow::Result<Finished> {
+    let mut run = Run::start(request, plan, home, id, signals)?;
+    let result = run.execute();
+    run.finish(result, request)
+}
+
 /// A run's id: its start and eight random digits.
-fn new_id() -> String {
+pub fn new_id() -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
     let random = blake3::hash(format!("{:?} {}", std::time::SystemTime::now(), std::process::id()).as_bytes());
     format!("{now}-{}", &random.to_hex()[..8])
@@ -71,19 +76,22 @@ struct Run<'a> {
     started_at: String,
     home: &'a Path,
     plan: Plan,
-    dir: RunDir,
+    /// The run's own directory; of a run of one instance, also where that works.
+    base: Lane,
+    /// The instances, where there are several.
+    crew: Option<Crew>,
     store: Store,
-    session: Session,
     signals: Signals,
     host: HostInfo,
     build: BuildInfo,
     timer: Timer,
-    /// Phases that were whole before this run.
-    resumed: Vec<(Phase, Engine, u32)>,
     /// Where parameters and parents were found.
     found: BTreeMap<String, String>,
     phases: Vec<PhaseRecord>,
+    aggregates: Vec<Aggregate>,
     findings: Vec<Finding>,
+    discard: bool,
+    round: u32,
 }
 
 impl<'a> Run<'a> {
@@ -103,222 +111,241 @@ impl<'a> Run<'a> {
         };
         dir.set_spec(id, spec)?;
         let total = spec.repeats * (spec.engines.len() * spec.phases.len()) as u32;
-        let session = Session::start(id, dir.path(), total)?;
+        let session = Session::start(id, dir.path(), total, None)?;
         let run_dir = std::path::absolute(dir.path())?;
         let pid = std::process::id();
         let command = request.given.clone();
         store.begin(&RunStart { id: id.to_string(), started_at: started_at.clone(), run_dir, command, pid })?;
+        let host = HostInfo::capture();
         let mut findings = spec_findings(&plan);
+        if !spec.instances.is_empty() {
+            let sets: Vec<Vec<usize>> = spec.instances.iter().map(|instance| instance.cores.clone()).collect();
+            findings.extend(core_sets::check(&host.topology, &sys::allowed_cores()?, &sets, &spec.placement)?);
+        }
         if request.engines.is_none() {
             findings.push(Finding::new("engine-chosen", Severity::Info, engines_chosen(spec)));
         }
-        let id = id.to_string();
+        let base = Lane {
+            number: 0,
+            concurrent: 1,
+            cores: spec.cores.clone(),
+            threads: spec.threads,
+            settings: plan.settings.clone(),
+            dir,
+            session,
+            findings: Vec::new(),
+            recalled: Vec::new(),
+            done: 0,
+        };
         Ok(Run {
-            id,
+            id: id.to_string(),
             started_at,
             home,
             plan,
-            dir,
+            base,
+            crew: None,
             store,
-            session,
             signals,
-            host: HostInfo::capture(),
+            host,
             build: BuildInfo::capture(),
             timer: clock::calibrate(),
-            resumed: Vec::new(),
             found: BTreeMap::new(),
             phases: Vec::new(),
+            aggregates: Vec::new(),
             findings,
+            discard: request.discard,
+            round: request.sweep.as_ref().map_or(0, |sweep| sweep.round),
         })
     }
 
     /// Prepares, then runs every phase of every engine and repeat that is not whole yet.
     fn execute(&mut self) -> anyhow::Result<()> {
+        let common = self.prepare()?;
+        if common.spec.instances.is_empty() {
+            return self.one(&common);
+        }
+        if common.spec.is_mix() {
+            self.make_inputs(&common)?;
+        }
+        let mut crew = Crew::assemble(&self.plan, &self.base.dir, &self.id)?;
+        let done = if common.spec.is_mix() { self.mix(&common, &mut crew) } else { self.several(&common, &mut crew) };
+        self.findings.extend(crew.dismiss());
+        self.crew = Some(crew);
+        done
+    }
+
+    /// What every phase needs before any clock starts.
+    fn prepare(&mut self) -> anyhow::Result<Common> {
         let spec = self.plan.spec.clone();
         let settings = self.plan.settings.clone();
         let signals = self.signals.clone();
         let setup = Setup { cores: &spec.cores, threads: spec.threads, settings: &settings, signals: &signals };
+        let voice = &mut self.base.session.voice;
         let params = if spec.has(Phase::P4, Engine::Reference) {
             let memory = ProvingMemory::new(&spec.shape, spec.params, spec.p4_partitions_at_once);
-            self.session.voice.say(&memory.line(spec.p4_partitions_at_once));
-            Some(prepare::parameters(&spec, &setup, self.home, &mut self.session.voice)?)
+            voice.say(&memory.line(spec.p4_partitions_at_once));
+            Some(prepare::parameters(&spec, &setup, self.home, voice)?)
         } else {
             None
         };
-        let parent_cache = if spec.reads_parent_cache() {
-            Some(parents::ensure(&spec, &setup, self.home, &mut self.session.voice)?)
-        } else {
-            None
-        };
+        let parents =
+            if spec.reads_parent_cache() { Some(parents::ensure(&spec, &setup, self.home, voice)?) } else { None };
         let found = [
             ("FIL_PROOFS_PARAMETER_CACHE", params.as_deref().and_then(Path::parent)),
-            ("FIL_PROOFS_PARENT_CACHE", parent_cache.as_deref()),
+            ("FIL_PROOFS_PARENT_CACHE", parents.as_deref()),
         ];
         for (name, dir) in found.into_iter().filter_map(|(name, dir)| Some((name, dir?))) {
             self.found.insert(name.to_string(), dir.display().to_string());
         }
-        if spec.phases.iter().any(|&phase| !files::needs(phase).1.is_empty()) {
-            self.dir.ensure_data()?;
+        if spec.is_mix() || spec.phases.iter().any(|&phase| !files::needs(phase).1.is_empty()) {
+            self.base.dir.ensure_data()?;
         }
-        for repeat in spec.first_repeat..spec.first_repeat + spec.repeats {
-            for &engine in &spec.engines {
-                for &phase in &spec.phases {
-                    let key = spec.set(spec.engine_of(phase, engine), repeat);
-                    self.phase(phase, key, params.as_deref(), parent_cache.as_deref())?;
+        let known = spec.phases.iter().map(|&phase| Ok((phase, self.known(&spec, phase)?)));
+        let known = known.collect::<anyhow::Result<_>>()?;
+        Ok(Common { spec, signals, params, parents, known, round: self.round })
+    }
+
+    /// What the reference made earlier for each of these sectors.
+    fn known(&self, spec: &Spec, phase: Phase) -> anyhow::Result<Vec<Option<Output>>> {
+        (0..spec.sectors).map(|sector| self.store.reference_output(&verify::key(spec, sector), phase)).collect()
+    }
+
+    /// Runs one instance.
+    fn one(&mut self, common: &Common) -> anyhow::Result<()> {
+        let spec = &common.spec;
+        let mut repeat = 0;
+        while self.wants(spec, repeat) {
+            for step in steps(spec, repeat) {
+                let record = play_or_recall(&mut self.base, common, step)?;
+                self.phases.push(record);
+            }
+            if let Some(how) = self.clearing() {
+                steps(spec, repeat).try_for_each(|step| self.base.clear(spec, step, how))?;
+            }
+            repeat += 1;
+        }
+        Ok(())
+    }
+
+    /// Runs instances side by side, and one alone.
+    fn several(&mut self, common: &Common, crew: &mut Crew) -> anyhow::Result<()> {
+        let spec = &common.spec;
+        let mut repeat = 0;
+        while self.wants(spec, repeat) {
+            for step in steps(spec, repeat) {
+                // Turns about, so that a drift of the machine does not favour one of the two.
+                let alone_first = repeat % 2 == 0;
+                if alone_first {
+                    self.phases.extend(crew.alone(common, step)?);
                 }
-                if self.plan.transient {
-                    for &phase in &spec.phases {
-                        self.dir.remove_set_files(spec.set(spec.engine_of(phase, engine), repeat), spec.sectors)?;
-                    }
+                let round = crew.together(common, step, &self.alone_walls(step));
+                self.take(round)?;
+                if !alone_first {
+                    self.phases.extend(crew.alone(common, step)?);
                 }
+                if crew.is_lost() {
+                    return Err(self.lost());
+                }
+            }
+            if let Some(how) = self.clearing() {
+                steps(spec, repeat).try_for_each(|step| crew.clear(spec, step, how))?;
+            }
+            repeat += 1;
+        }
+        self.losses()
+    }
+
+    /// Runs a mix: one of each kind alone, then all of them.
+    fn mix(&mut self, common: &Common, crew: &mut Crew) -> anyhow::Result<()> {
+        let spec = &common.spec;
+        let mut repeat = 0;
+        while spec.alone && self.wants(spec, repeat) {
+            for step in steps(spec, repeat) {
+                self.phases.extend(crew.alone(common, step)?);
+                crew.clear(spec, step, Clear::Forget)?;
+            }
+            repeat += 1;
+        }
+        let repeats = if spec.alone { repeat } else { spec.repeats };
+        for &engine in &spec.engines {
+            let round = crew.mix(common, repeats, engine, &self.phases);
+            self.take(round)?;
+            if crew.is_lost() {
+                return Err(self.lost());
+            }
+        }
+        self.losses()
+    }
+
+    /// Runs the phases before those of a mix, once, unmeasured in this run's record.
+    fn make_inputs(&mut self, common: &Common) -> anyhow::Result<()> {
+        let spec = &common.spec;
+        let last = spec.phases.last().copied().expect("a mix has phases");
+        for phase in Phase::ALL.into_iter().filter(|&phase| phase < last) {
+            let native = crate::phase::is_available(spec.engines[0], phase);
+            let engine = if native { spec.engines[0] } else { Engine::Reference };
+            let step = Step { phase, key: spec.set(engine, spec.first_repeat) };
+            let is_there = |set: &crate::sector::manifest::Set| set.phases.contains_key(&phase);
+            if !self.base.dir.manifest().sets.values().any(is_there) {
+                self.base.run(common, step, None)?;
             }
         }
         Ok(())
     }
 
-    fn phase(
-        &mut self,
-        phase: Phase,
-        key: SetKey,
-        params: Option<&Path>,
-        parents: Option<&Path>,
-    ) -> anyhow::Result<()> {
-        if let Some(record) = self.dir.whole_record(phase, key) {
-            self.resumed.push((phase, key.engine, key.repeat));
-            self.phases.push(record);
-            return Ok(());
-        }
-        if self.signals.stops() > 0 {
-            return Err(launch::interrupted());
-        }
-        let repeat = self.repeat_in_run(key.repeat);
-        self.session.begin(phase, key.engine, repeat);
-        let record = self
-            .measure(phase, key, params, parents)
-            .with_context(|| format!("{phase} of {} #{repeat} failed", key.engine));
-        match record {
-            Ok(record) => {
-                let seconds = crate::report::units::duration(record.wall_s);
-                self.phases.push(record);
-                self.session.end(self.phases.len() as u32, &format!("{seconds} measured"));
-                Ok(())
-            }
-            Err(error) => {
-                if let Err(left) = self.dir.discard(phase, key) {
-                    self.session.voice.note(&format!("{left:#}"));
-                }
-                Err(error)
-            }
+    /// What becomes of the files of a repeat that is over.
+    fn clearing(&self) -> Option<Clear> {
+        match (self.discard, self.plan.transient) {
+            (true, _) => Some(Clear::Forget),
+            (false, true) => Some(Clear::Files),
+            (false, false) => None,
         }
     }
 
-    fn measure(
-        &mut self,
-        phase: Phase,
-        key: SetKey,
-        params: Option<&Path>,
-        parents: Option<&Path>,
-    ) -> anyhow::Result<PhaseRecord> {
-        let (spec, engine) = (&self.plan.spec, key.engine);
-        let work = std::path::absolute(self.dir.prepare(phase, key, spec.sectors)?)?;
-        let proving = params.filter(|_| phase == Phase::P4).map(|params| Proving {
-            params: params.to_path_buf(),
-            mode: spec.params,
-            at_once: spec.p4_partitions_at_once,
-        });
-        let places = places(&work, proving.as_ref(), parents)?;
-        let trial = Trial {
-            task: Task::Phase {
-                phase,
-                engine,
-                dir: work.clone(),
-                proving,
-                sectors: spec.sectors,
-                native: spec.native.clone(),
-                parents: parents.filter(|_| spec.native.parents == ParentsMode::Cache).map(Path::to_path_buf),
-                act: spec.mock.as_ref().filter(|_| engine == Engine::Mock).map(|script| {
-                    let cores = spec.cores.len() as u32;
-                    let sample = self.repeat_in_run(key.repeat);
-                    script.act(phase, Position { sample, instance: 0, concurrent: 1, cores })
-                }),
-            },
-            shape: spec.shape,
-            identity: spec.identity.clone(),
-            cores: spec.cores.clone(),
-            threads: spec.threads,
-            settings: self.plan.settings.clone(),
-            tethered: true,
+    /// Whether another repeat is due.
+    fn wants(&self, spec: &Spec, repeat: u32) -> bool {
+        repeat < spec.repeats
+    }
+
+    /// Takes over what a round brought.
+    fn take(&mut self, round: Round) -> anyhow::Result<()> {
+        self.phases.extend(round.records);
+        self.aggregates.extend(round.aggregates);
+        self.findings.extend(round.failures);
+        if round.interrupted { Err(launch::interrupted()) } else { Ok(()) }
+    }
+
+    fn alone_walls(&self, step: Step) -> Vec<f64> {
+        let same = |record: &&PhaseRecord| {
+            (record.phase, record.engine, record.concurrent) == (step.phase, step.key.engine, 1)
         };
-        let Done::Measured(measured) = launch::run(&trial, &places, &work, &self.signals, &mut self.session)? else {
-            anyhow::bail!("the worker measured nothing");
-        };
-        let entries = self.dir.digests(phase, key, spec.sectors)?;
-        self.findings.extend(measured.findings.iter().cloned());
-        let mut record = self.record(phase, engine, key.repeat, *measured);
-        self.findings.extend(memory_finding(&record));
-        self.findings.extend(runnable_finding(&record));
-        record.output.digest = verify::digests(phase, &spec.shape, &entries);
-        let comm_d = self.dir.manifest().data.as_ref().map(|data| data.comm_d.to_string());
-        self.findings.extend(verify::check(&mut record, comm_d.as_deref(), &self.known(phase)?));
-        self.dir.commit(phase, key, entries, record.clone())?;
-        Ok(record)
+        self.phases.iter().filter(same).map(|record| record.wall_s).collect()
     }
 
-    fn record(&self, phase: Phase, engine: Engine, repeat: u32, measured: Measured) -> PhaseRecord {
-        let spec = &self.plan.spec;
-        let outcome = measured.outcome;
-        PhaseRecord {
-            phase,
-            engine,
-            variant: outcome.variant,
-            kernel: outcome.kernel,
-            instance: 0,
-            concurrent: 1,
-            repeat: self.repeat_in_run(repeat),
-            cores: spec.cores.clone(),
-            cores_seen: measured.cores_seen,
-            threads: spec.threads,
-            threads_peak: measured.threads_peak,
-            runnable_peak: measured.runnable_peak,
-            pages: measured.pages,
-            sectors: spec.sectors,
-            started_at: measured.started_at,
-            wall_s: measured.wall_s,
-            cpu_s: measured.cpu_s,
-            spans: measured.spans,
-            max_rss_bytes: measured.max_rss_bytes,
-            estimated_rss_bytes: Some(estimate::memory(phase, engine, spec)),
-            read_bytes: measured.counters.read_bytes,
-            written_bytes: measured.counters.written_bytes,
-            counters: measured.counters,
-            clock: measured.clock,
-            work: outcome.work,
-            calibration: outcome.calibration,
-            limit: measured.limits.first().cloned(),
-            other_limits: measured.limits.into_iter().skip(1).collect(),
-            output: outcome.output,
-            verified: outcome.verified,
-            origin: Origin::Measured,
-        }
+    /// The error of a run some of whose instances failed.
+    fn losses(&self) -> anyhow::Result<()> {
+        if self.findings.iter().any(|finding| finding.code == "instance-failed") { Err(self.lost()) } else { Ok(()) }
     }
 
-    fn repeat_in_run(&self, repeat: u32) -> u32 {
-        repeat - self.plan.spec.first_repeat
-    }
-
-    /// What the reference made earlier for each of these sectors.
-    fn known(&self, phase: Phase) -> anyhow::Result<Vec<Option<Output>>> {
-        let spec = &self.plan.spec;
-        (0..spec.sectors).map(|sector| self.store.reference_output(&verify::key(spec, sector), phase)).collect()
+    fn lost(&self) -> anyhow::Error {
+        let failed: Vec<&str> =
+            self.findings.iter().filter(|finding| finding.code == "instance-failed").map(|f| f.text.as_str()).collect();
+        anyhow::anyhow!(
+            "{} of {} instances failed: {}",
+            failed.len(),
+            self.plan.spec.instances.len(),
+            failed.join("; ")
+        )
     }
 
     /// Builds the record, stores it, and cleans up.
     fn finish(mut self, result: anyhow::Result<()>, request: &Request) -> anyhow::Result<Finished> {
-        self.signals.defer_exit(true);
-        if !self.resumed.is_empty() {
+        let _deferred = self.signals.defer_exit();
+        if !self.base.recalled.is_empty() || self.crew.as_ref().is_some_and(Crew::has_recalled) {
             let text = "some phases were measured by an earlier run in this directory: the machine and build are those of this run";
             self.findings.push(Finding::new("resumed-phases", Severity::Warning, text));
         }
+        self.findings.append(&mut self.base.findings);
         self.findings.extend(verify::across_engines(&mut self.phases));
         verify::through_c1(&mut self.phases, self.plan.spec.fallback);
         let (state, mut error) = match result {
@@ -334,23 +361,32 @@ impl<'a> Run<'a> {
         }
         let record = self.build(state, request);
         // A store that cannot take the record must not keep it from --json and the table.
-        let first = self.plan.spec.first_repeat;
-        let own = |record: &&PhaseRecord| !self.resumed.contains(&(record.phase, record.engine, record.repeat + first));
+        let recalled = |record: &PhaseRecord| {
+            let repeat = record.repeat + self.plan.spec.first_repeat;
+            let is =
+                |step: &Step| (step.phase, step.key.engine, step.key.repeat) == (record.phase, record.engine, repeat);
+            self.base.recalled.iter().any(is)
+        };
+        let own = |record: &&PhaseRecord| !recalled(record);
         let stored = verify::remember(&self.store, &self.plan.spec, record.phases.iter().filter(own))
             .and_then(|()| self.store.finish(&record))
             .context("the record is not in the results store");
         error = error.or(stored.err());
-        if self.plan.transient
-            && error.is_none()
-            && let Err(left) = self.dir.remove_sector()
-        {
-            self.session.voice.say(&format!("{left:#}"));
+        let session = &mut self.base.session;
+        if self.plan.transient && error.is_none() {
+            let dirs: Vec<PathBuf> = self.crew.iter().flat_map(Crew::dirs).map(Path::to_path_buf).collect();
+            // The crew holds the locks of its directories.
+            self.crew = None;
+            let removed = dirs.iter().try_for_each(|dir| remove_dir(dir)).and_then(|()| self.base.dir.remove_sector());
+            if let Err(left) = removed {
+                session.voice.say(&format!("{left:#}"));
+            }
         }
-        self.session.close();
+        session.close();
         if self.plan.transient && state != RunState::Complete && error.is_some() {
-            self.session.voice.say(&format!(
+            session.voice.say(&format!(
                 "what was whole is in {0}: continue with sealbench run --resume --run-dir {0}",
-                self.dir.path().display()
+                self.base.dir.path().display()
             ));
         }
         Ok(Finished { record: Some(record), error })
@@ -384,33 +420,11 @@ impl<'a> Run<'a> {
             timer: self.timer,
             summary: stats::summarize(&self.phases),
             phases: std::mem::take(&mut self.phases),
-            sweep: None,
-            aggregates: Vec::new(),
+            sweep: request.sweep.clone(),
+            aggregates: std::mem::take(&mut self.aggregates),
             validity: Validity { reportable: false, rules: Vec::new(), findings },
         }
     }
-}
-
-/// The estimate that a run is refused by must hold.
-fn memory_finding(record: &PhaseRecord) -> Option<Finding> {
-    let estimated = record.estimated_rss_bytes.filter(|&estimated| record.max_rss_bytes > estimated)?;
-    let text = format!(
-        "{} of {} used {} of memory where {} were estimated: the refusal of runs that do not fit is too lenient for this shape",
-        record.phase,
-        record.engine,
-        show(record.max_rss_bytes),
-        show(estimated)
-    );
-    Some(Finding::new("memory-estimate-exceeded", Severity::Warning, text))
-}
-
-/// The linked prover parses mapped parameters on one pool while the other works.
-fn runnable_finding(record: &PhaseRecord) -> Option<Finding> {
-    let text = format!(
-        "{} of {} had up to {} runnable threads where {} were asked for: its pools or helpers overlap, on the same cores",
-        record.phase, record.engine, record.runnable_peak, record.threads
-    );
-    (record.runnable_peak > record.threads).then(|| Finding::new("pools-overlap", Severity::Info, text))
 }
 
 /// What runs where no engine was named.
@@ -437,25 +451,11 @@ fn spec_findings(plan: &Plan) -> Vec<Finding> {
     findings
 }
 
-/// Where the reference finds its caches: the parents, and a directory that holds nothing but links to this shape's parameters, so that
-/// a key it wants to write never lands in a shared cache.
-fn places(work: &Path, proving: Option<&Proving>, parents: Option<&Path>) -> anyhow::Result<BTreeMap<String, String>> {
-    let mut places = BTreeMap::new();
-    let mut place = |name: &str, path: &Path| places.insert(name.to_string(), path.display().to_string());
-    if let Some(parents) = parents {
-        place("FIL_PROOFS_PARENT_CACHE", &std::path::absolute(parents)?);
-    }
-    if let Some(proving) = proving {
-        let links = work.join("params");
-        remove_dir(&links)?;
-        std::fs::create_dir(&links).with_context(|| format!("cannot make {}", links.display()))?;
-        for file in [proving.params.clone(), proving.params.with_extension("vk")] {
-            if let Some(name) = file.file_name().filter(|_| file.exists()) {
-                let target = std::path::absolute(&file)?;
-                std::os::unix::fs::symlink(target, links.join(name)).context("cannot link the parameters")?;
-            }
-        }
-        place("FIL_PROOFS_PARAMETER_CACHE", &links);
-    }
-    Ok(places)
+/// The steps of one repeat, in order.
+fn steps(spec: &Spec, repeat: u32) -> impl Iterator<Item = Step> + '_ {
+    let of = move |engine: Engine| {
+        let key = move |phase| spec.set(spec.engine_of(phase, engine), spec.first_repeat + repeat);
+        spec.phases.iter().map(move |&phase| Step { phase, key: key(phase) })
+    };
+    spec.engines.iter().flat_map(move |&engine| of(engine))
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use indicatif::MultiProgress;
 
 use crate::host::process;
 use crate::phase::{Engine, Phase};
@@ -20,6 +21,7 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 pub struct Session {
     /// What it says.
     pub voice: Voice,
+    name: String,
     dir: PathBuf,
     status: RunStatus,
     written: Instant,
@@ -27,7 +29,14 @@ pub struct Session {
 
 impl Session {
     /// Opens the log and writes the first status.
-    pub fn start(run: &str, dir: &Path, phases_total: u32) -> anyhow::Result<Session> {
+    ///
+    /// An instance among several has its name, and its bar stands on their common stage.
+    pub fn start(
+        run: &str,
+        dir: &Path,
+        phases_total: u32,
+        instance: Option<(&MultiProgress, &str)>,
+    ) -> anyhow::Result<Session> {
         let path = dir.join(LOG_FILE);
         let log = OpenOptions::new().create(true).append(true).custom_flags(libc::O_NOFOLLOW).open(&path);
         let log = log.with_context(|| format!("cannot open {}", path.display()))?;
@@ -43,13 +52,15 @@ impl Session {
             updated_at: jiff::Timestamp::now().to_string(),
         };
         status.write(dir)?;
-        Ok(Session { voice: Voice::new(Some(log)), dir: dir.to_path_buf(), status, written: Instant::now() })
+        let name = instance.map_or(String::new(), |(_, name)| format!("{name}: "));
+        let voice = Voice::new(Some(log), instance.map(|(stage, _)| stage.clone()));
+        Ok(Session { voice, name, dir: dir.to_path_buf(), status, written: Instant::now() })
     }
 
     /// A phase begins.
     pub fn begin(&mut self, phase: Phase, engine: Engine, repeat: u32) {
         self.status.at = Some(At { phase, engine, repeat, progress: None });
-        self.voice.begin(&format!("{phase} {engine} #{repeat}"));
+        self.voice.begin(&format!("{}{phase} {engine} #{repeat}", self.name));
         self.renew_status();
     }
 

@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 #[derive(Clone, Debug)]
 pub struct Signals {
     stops: Arc<AtomicUsize>,
-    deferred: Arc<AtomicBool>,
+    deferred: Arc<AtomicUsize>,
 }
 
 impl Signals {
@@ -19,12 +19,12 @@ impl Signals {
         let stops = Arc::new(AtomicUsize::new(0));
         let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
         signal_hook::flag::register(SIGHUP, Arc::new(AtomicBool::new(false)))?;
-        let deferred = Arc::new(AtomicBool::new(false));
+        let deferred = Arc::new(AtomicUsize::new(0));
         let (counted, worker) = (Arc::clone(&stops), Arc::clone(&deferred));
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             for _ in signals.forever() {
                 let before = counted.fetch_add(1, Ordering::SeqCst);
-                if before > 0 && !worker.load(Ordering::SeqCst) {
+                if before > 0 && worker.load(Ordering::SeqCst) == 0 {
                     std::process::exit(130);
                 }
             }
@@ -32,14 +32,25 @@ impl Signals {
         Ok(Signals { stops, deferred })
     }
 
-    /// Whether a second request leaves this process running: while a worker runs, which the launcher then ends, and while the record is
-    /// written.
-    pub fn defer_exit(&self, deferred: bool) {
-        self.deferred.store(deferred, Ordering::SeqCst);
+    /// A second request leaves this process running while the guard lives: while a worker runs, which the launcher then ends, and while the
+    /// record is written.
+    pub fn defer_exit(&self) -> Deferred {
+        self.deferred.fetch_add(1, Ordering::SeqCst);
+        Deferred(Arc::clone(&self.deferred))
     }
 
     /// Requests to stop so far.
     pub fn stops(&self) -> usize {
         self.stops.load(Ordering::SeqCst)
+    }
+}
+
+/// Keeps this process alive, see [`Signals::defer_exit`].
+#[derive(Debug)]
+pub struct Deferred(Arc<AtomicUsize>);
+
+impl Drop for Deferred {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
     }
 }

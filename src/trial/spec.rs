@@ -6,9 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::host::arena::Pages;
+use crate::host::core_sets::Placement;
 use crate::phase::mock::Script;
 use crate::phase::{self, Engine, Phase};
 use crate::sector::{Identity, SetKey, Shape};
+use crate::trial::layout::Instance;
 
 /// Every setting of a run with its effective value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -48,6 +50,18 @@ pub struct Spec {
     /// Settings of the native engine.
     #[serde(default)]
     pub native: Native,
+    /// The instances side by side; empty for a run of one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<Instance>,
+    /// What the placement of the instances may do.
+    #[serde(default)]
+    pub placement: Placement,
+    /// Whether one instance of each kind is also measured with the machine to itself.
+    #[serde(default)]
+    pub alone: bool,
+    /// Whether the run rules decide about repeats and validity.
+    #[serde(default)]
+    pub reportable: bool,
     /// What the mock engine does; for tests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mock: Option<Script>,
@@ -143,6 +157,25 @@ impl Spec {
     pub fn reads_parent_cache(&self) -> bool {
         self.has(Phase::P1, Engine::Reference)
             || (self.has(Phase::P1, Engine::Native) && self.native.parents == ParentsMode::Cache)
+    }
+
+    /// Whether the instances run different phases.
+    pub fn is_mix(&self) -> bool {
+        self.instances.iter().any(|instance| instance.phase.is_some())
+    }
+
+    /// Whether an instance runs a phase.
+    pub fn runs_on(&self, instance: u32, phase: Phase) -> bool {
+        self.instances[instance as usize].phase.is_none_or(|own| own == phase)
+    }
+
+    /// The first instance of each kind: of each phase in a mix, else one.
+    pub fn kinds(&self) -> Vec<u32> {
+        let is_first = |&number: &u32| {
+            let phase = self.instances[number as usize].phase;
+            self.instances[..number as usize].iter().all(|earlier| earlier.phase != phase)
+        };
+        (0..self.instances.len() as u32).filter(is_first).collect()
     }
 
     /// The set of an engine and repeat that this run begins with.

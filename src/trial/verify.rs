@@ -110,17 +110,17 @@ fn mismatch(record: &PhaseRecord, other: &str, expected: &Output) -> Finding {
 
 /// p1 and p2 that nothing else was compared with are checked by c1's verifier, which opens labels, columns and replica at the challenges.
 /// Where
-/// engines take turns in one chain (`chained`), any engine's c1 of that repeat has read it.
+/// engines take turns in one chain (`chained`), any engine's c1 of that repeat and instance has read it.
 pub fn through_c1(phases: &mut [PhaseRecord], chained: bool) {
-    let verified: Vec<(Engine, u32, bool)> = phases
+    let place = |record: &PhaseRecord| (record.repeat, record.instance, record.concurrent);
+    let verified: Vec<(Engine, (u32, u32, u32), bool)> = phases
         .iter()
         .filter(|record| record.phase == Phase::C1)
-        .filter_map(|record| Some((record.engine, record.repeat, record.verified.ok?)))
+        .filter_map(|record| Some((record.engine, place(record), record.verified.ok?)))
         .collect();
     for record in phases.iter_mut().filter(|record| record.phase <= Phase::P2 && record.verified.ok.is_none()) {
-        if let Some(&(_, _, ok)) = verified
-            .iter()
-            .find(|(engine, repeat, _)| *repeat == record.repeat && (chained || *engine == record.engine))
+        if let Some(&(_, _, ok)) =
+            verified.iter().find(|(engine, of, _)| *of == place(record) && (chained || *engine == record.engine))
         {
             record.verified = Verified { against: "verifier".into(), ok: Some(ok) };
         }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::measure::eta::Eta;
 use crate::report::units;
@@ -17,6 +17,7 @@ const SAY_EVERY: Duration = Duration::from_secs(30);
 /// The voice of a step after the other.
 pub struct Voice {
     log: Option<File>,
+    stage: Option<MultiProgress>,
     bar: ProgressBar,
     eta: Eta,
     step: String,
@@ -25,10 +26,18 @@ pub struct Voice {
 }
 
 impl Voice {
-    /// A voice that also writes to a log, if there is one.
-    pub fn new(log: Option<File>) -> Voice {
+    /// A voice that also writes to a log, if there is one, and whose bar stands among others, if there are others.
+    pub fn new(log: Option<File>, stage: Option<MultiProgress>) -> Voice {
         let now = Instant::now();
-        Voice { log, bar: ProgressBar::hidden(), eta: Eta::default(), step: String::new(), started: now, said: now }
+        Voice {
+            log,
+            stage,
+            bar: ProgressBar::hidden(),
+            eta: Eta::default(),
+            step: String::new(),
+            started: now,
+            said: now,
+        }
     }
 
     /// A step begins.
@@ -37,7 +46,10 @@ impl Voice {
         self.started = Instant::now();
         self.said = self.started;
         self.step = step.to_string();
-        self.bar = bar();
+        self.bar = match &self.stage {
+            Some(stage) => stage.add(bar()),
+            None => bar(),
+        };
         self.note(&format!("{step}: started"));
     }
 

@@ -8,6 +8,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
@@ -66,6 +67,9 @@ fn start(shared: &Arc<Shared>) -> anyhow::Result<Trial> {
         );
     }
     monitor::install(shared, &trial)?;
+    if trial.gated {
+        shared.gate();
+    }
     if trial.tethered {
         let shared = Arc::clone(shared);
         thread::Builder::new().name("tether".into()).spawn(move || tether(input, &shared))?;
@@ -73,12 +77,14 @@ fn start(shared: &Arc<Shared>) -> anyhow::Result<Trial> {
     Ok(trial)
 }
 
-/// Waits for "stop", and ends the process when the launcher is gone.
+/// Waits for "stop" and "go", and ends the process when the launcher is gone.
 fn tether(mut input: impl BufRead, shared: &Shared) {
     let mut line = String::new();
     while input.read_line(&mut line).is_ok_and(|read| read > 0) {
-        if line.trim() == "stop" {
-            shared.ask_to_stop();
+        match line.trim().split_once(' ') {
+            Some(("go", at)) => shared.barrier.open(Duration::from_nanos(at.parse().unwrap_or(0))),
+            _ if line.trim() == "stop" => shared.ask_to_stop(),
+            _ => {}
         }
         line.clear();
     }

@@ -32,6 +32,7 @@ pub fn trial(phase: Phase, dir: &Path, shape: Shape, identity: Identity) -> Tria
         threads: 1,
         settings: settings::resolve(&BTreeMap::new(), 1).unwrap(),
         tethered: false,
+        gated: false,
     }
 }
 

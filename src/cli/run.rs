@@ -221,6 +221,7 @@ fn request(args: RunArgs) -> anyhow::Result<Request> {
         reportable: args.reportable,
         sweep: None,
         discard: false,
+        quiet: false,
         mock: args.mock.as_deref().map(script).transpose()?,
         repeats: args.repeats,
         seed: args.seed,

@@ -276,10 +276,10 @@ impl RunDir {
         self.path.join(key.name()).join(work_name(phase))
     }
 
-    /// Another directory of the same sector, with copies of what phase `first` reads. What an earlier run left there is kept.
+    /// Another directory of the same sector, with copies of what phase `first` reads of so many sectors. What an earlier run left there is kept.
     ///
     /// Copies, because instances that read one file would share its page cache, as sectors do not.
-    pub fn twin(&self, path: &Path, run: &str, first: Phase, key: SetKey) -> anyhow::Result<RunDir> {
+    pub fn twin(&self, path: &Path, run: &str, first: Phase, key: SetKey, sectors: u32) -> anyhow::Result<RunDir> {
         let mut twin = match RunDir::open(path, run)? {
             Some(mut twin) => {
                 twin.settle(true)?;
@@ -302,7 +302,8 @@ impl RunDir {
             copy_all(&self.path.join(&data.dir), &data.files, &path.join(&data.dir))?;
             twin.manifest.data = Some(data.clone());
         }
-        for &needed in files::needs(first).0 {
+        let keys = (key.sector..key.sector + sectors).map(|sector| key.of_sector(sector));
+        for (key, &needed) in keys.flat_map(|key| files::needs(first).0.iter().map(move |needed| (key, needed))) {
             self.check_inputs_exist(first, key)?;
             if twin.source(needed, key).is_none() {
                 twin.take_over(self, needed, key)?;

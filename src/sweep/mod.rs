@@ -4,6 +4,9 @@
 //! -> `drive` (runs them) -> `rank` (which is best, and how sure that is). `state` keeps it all in a directory, so that an interrupted sweep
 //! goes on.
 
+pub mod drive;
 pub mod file;
-
+pub mod fit;
 pub mod grid;
+pub mod schedule;
+pub mod state;

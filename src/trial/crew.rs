@@ -18,6 +18,7 @@ use crate::trial::plan::Plan;
 use crate::trial::record::{Aggregate, Finding, PhaseRecord, Severity};
 use crate::trial::session::Session;
 use crate::trial::spec::Spec;
+use crate::trial::voice::Manner;
 
 /// The instances of a run.
 pub struct Crew {
@@ -54,9 +55,14 @@ impl Crew {
             let instance = &spec.instances[number as usize];
             let first = instance.phase.unwrap_or(spec.phases[0]);
             let key = spec.set(spec.engine_of(first, spec.engines[0]), spec.first_repeat);
-            let dir = base.twin(&base.path().join(name), run, first, key)?;
+            let dir = base.twin(&base.path().join(name), run, first, key, spec.sectors)?;
             let phases = instance.phase.map_or(spec.phases.len(), |_| 1) * spec.engines.len();
-            let session = Session::start(run, dir.path(), spec.repeats * phases as u32, Some((&stage, name)))?;
+            let session = Session::start(
+                run,
+                dir.path(),
+                spec.repeats * phases as u32,
+                &Manner { stage: Some(&stage), name, quiet: plan.quiet },
+            )?;
             Ok(Lane {
                 number,
                 concurrent,

@@ -95,6 +95,44 @@ pub fn memory(phase: Phase, engine: Engine, spec: &Spec, threads: u32) -> u64 {
     }
 }
 
+/// Memory of each phase of a run, all instances together, bytes; of a mix, the phase that needs most with the memory of all.
+pub fn memory_at_once(spec: &Spec) -> Vec<(Phase, u64)> {
+    let of = |phase, engine, threads| memory(phase, engine, spec, threads);
+    if spec.instances.is_empty() {
+        return spec.runs().map(|(phase, engine)| (phase, of(phase, engine, spec.threads))).collect();
+    }
+    let each = |(phase, engine): (Phase, Engine)| {
+        let numbers = (0..spec.instances.len() as u32).filter(|&number| spec.runs_on(number, phase));
+        (phase, numbers.map(|number| of(phase, engine, spec.instances[number as usize].threads)).sum())
+    };
+    let needed: Vec<(Phase, u64)> = spec.runs().map(each).collect();
+    match needed.iter().max_by_key(|(_, bytes)| *bytes) {
+        Some(&(most, _)) if spec.is_mix() => vec![(most, needed.iter().map(|(_, bytes)| bytes).sum())],
+        _ => needed,
+    }
+}
+
+/// Roughly the seconds that a phase takes on so many cores: good to a factor of three. The rates are those of two Zen 5 cores with
+/// AVX-512, seconds of one core: labels follow each other, so cores do not help them; everything else divides.
+pub fn seconds(phase: Phase, engine: Engine, spec: &Spec, cores: u32) -> f64 {
+    const LABEL: [f64; 2] = [0.64e-6, 1.2e-6];
+    const NODE: [f64; 2] = [1.1e-6, 24e-6];
+    const DOMAIN_POINT: f64 = 20e-6;
+    let shape = &spec.shape;
+    let (cores, sectors) = (f64::from(cores.max(1)), f64::from(spec.sectors));
+    let by_engine = |rates: [f64; 2]| if engine == Engine::Native { rates[0] } else { rates[1] };
+    match phase {
+        _ if engine == Engine::Mock => 0.0,
+        Phase::P1 => by_engine(LABEL) * shape.labels() as f64 * (sectors / cores).max(1.0),
+        Phase::P2 => by_engine(NODE) * shape.sector_size.nodes() as f64 * sectors / cores,
+        Phase::C1 => 0.05,
+        Phase::P4 => {
+            let domain = f64::from(Estimate::of(shape).structure.h) + 1.0;
+            DOMAIN_POINT * domain * f64::from(shape.partitions) / cores
+        }
+    }
+}
+
 /// Space that the phases of one repeat add to the run directory, bytes, the data included.
 pub fn disk(phases: &[Phase], shape: &Shape) -> u64 {
     let sector = shape.sector_size.bytes();

@@ -7,10 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Stop;
 use crate::host::{cores, memory};
-use crate::phase::{Engine, Phase, settings};
+use crate::phase::{Phase, settings};
 use crate::sector::{RunDir, Seed};
 use crate::trial::estimate::{self, ProvingMemory, show};
-use crate::trial::layout::Instance;
 use crate::trial::prepare;
 use crate::trial::request::Request;
 use crate::trial::spec::Spec;
@@ -30,6 +29,8 @@ pub struct Plan {
     environment: BTreeMap<String, String>,
     /// The sector is removed at the end.
     pub transient: bool,
+    /// Nothing is said but in the log.
+    pub quiet: bool,
 }
 
 impl Plan {
@@ -51,7 +52,7 @@ impl Plan {
             env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
         let settings = settings::resolve(&environment, spec.threads)?;
         let transient = request.run_dir.is_none() && !request.keep;
-        Ok(Plan { spec, seed, existing, dir, settings, environment, transient })
+        Ok(Plan { spec, seed, existing, dir, settings, environment, transient, quiet: request.quiet })
     }
 
     /// Settings of the linked crates for an instance with so many threads.
@@ -63,8 +64,10 @@ impl Plan {
     pub fn check(&self) -> anyhow::Result<()> {
         let spec = &self.spec;
         if let Some(available) = memory::available_bytes() {
-            if let Some((phase, needed)) =
-                self.memory_needed().into_iter().max_by_key(|&(_, bytes)| bytes).filter(|&(_, bytes)| bytes > available)
+            if let Some((phase, needed)) = estimate::memory_at_once(spec)
+                .into_iter()
+                .max_by_key(|&(_, bytes)| bytes)
+                .filter(|&(_, bytes)| bytes > available)
             {
                 return Err(Stop::Refused.error(format!(
                     "{phase} of {} needs about {} of memory and {} are available: use a machine with more, fewer instances, or a smaller --sector-size",
@@ -75,26 +78,6 @@ impl Plan {
             }
         }
         prepare::check_space(&self.dir, self.disk_needed(), &format!("sealing {}", spec.shape))
-    }
-
-    /// Memory that is needed at once, with the phase that decides it: in a mix, all of them.
-    fn memory_needed(&self) -> Vec<(Phase, u64)> {
-        let spec = &self.spec;
-        let of = |phase, engine, threads| estimate::memory(phase, engine, spec, threads);
-        if spec.instances.is_empty() {
-            return spec.runs().map(|(phase, engine)| (phase, of(phase, engine, spec.threads))).collect();
-        }
-        let each = |(phase, engine): (Phase, Engine)| {
-            let takes_part = |instance: &&Instance| instance.phase.is_none_or(|own| own == phase);
-            let sum =
-                spec.instances.iter().filter(takes_part).map(|instance| of(phase, engine, instance.threads)).sum();
-            (phase, sum)
-        };
-        let needed: Vec<(Phase, u64)> = spec.runs().map(each).collect();
-        match needed.iter().max_by_key(|(_, bytes)| *bytes) {
-            Some(&(most, _)) if spec.is_mix() => vec![(most, needed.iter().map(|(_, bytes)| bytes).sum())],
-            _ => needed,
-        }
     }
 
     fn disk_needed(&self) -> u64 {

@@ -19,7 +19,7 @@ use crate::trial::request::{MAX_THREADS, within};
 use crate::trial::signals::Signals;
 use crate::trial::spec::Spec;
 use crate::trial::status::Progress;
-use crate::trial::voice::Voice;
+use crate::trial::voice::{Manner, Voice};
 
 /// What a worker that prepares is started with.
 pub struct Setup<'a> {
@@ -121,7 +121,7 @@ pub fn generate_for(
     let settings = settings::resolve(&BTreeMap::new(), threads)?;
     let signals = Signals::install()?;
     let setup = Setup { cores: &cores, threads, settings: &settings, signals: &signals };
-    generate(order, &setup, &mut Voice::new(None, None))
+    generate(order, &setup, &mut Voice::new(None, &Manner::default()))
 }
 
 /// Refuses where a file system lacks the room.

@@ -57,6 +57,8 @@ pub struct Request {
     pub reportable: bool,
     /// The point of a sweep that this run measures.
     pub sweep: Option<SweepRun>,
+    /// Say nothing but in the log.
+    pub quiet: bool,
     /// Remove what this run makes from its directory, and keep what was there.
     pub discard: bool,
     /// What the mock engine does.
@@ -203,7 +205,8 @@ impl Request {
         Ok(phases)
     }
 
-    fn spec(&self, shape: Shape, identity: Identity, phases: Vec<Phase>) -> anyhow::Result<Spec> {
+    /// The spec of some phases of a sector; whether their inputs are there is not asked.
+    pub fn spec(&self, shape: Shape, identity: Identity, phases: Vec<Phase>) -> anyhow::Result<Spec> {
         let fallback = self.engines.is_none();
         let engines = self.engines.clone().unwrap_or_else(|| vec![Engine::Native]);
         let mut cores = cores::resolve(self.cores.as_deref(), &sys::allowed_cores()?)?;

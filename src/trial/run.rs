@@ -28,6 +28,7 @@ use crate::trial::session::Session;
 use crate::trial::signals::Signals;
 use crate::trial::spec::Spec;
 use crate::trial::verify;
+use crate::trial::voice::Manner;
 
 /// What a run ended with.
 pub struct Finished {
@@ -111,7 +112,7 @@ impl<'a> Run<'a> {
         };
         dir.set_spec(id, spec)?;
         let total = spec.repeats * (spec.engines.len() * spec.phases.len()) as u32;
-        let session = Session::start(id, dir.path(), total, None)?;
+        let session = Session::start(id, dir.path(), total, &Manner { quiet: plan.quiet, ..Manner::default() })?;
         let run_dir = std::path::absolute(dir.path())?;
         let pid = std::process::id();
         let command = request.given.clone();

@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use indicatif::MultiProgress;
 
 use crate::host::process;
 use crate::phase::{Engine, Phase};
 use crate::trial::launch::Listener;
 use crate::trial::status::{At, LOG_FILE, Progress, RunStatus};
-use crate::trial::voice::Voice;
+use crate::trial::voice::{Manner, Voice};
 
 /// How often the status file is renewed.
 const STATUS_EVERY: Duration = Duration::from_secs(1);
@@ -21,7 +20,6 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 pub struct Session {
     /// What it says.
     pub voice: Voice,
-    name: String,
     dir: PathBuf,
     status: RunStatus,
     written: Instant,
@@ -29,14 +27,7 @@ pub struct Session {
 
 impl Session {
     /// Opens the log and writes the first status.
-    ///
-    /// An instance among several has its name, and its bar stands on their common stage.
-    pub fn start(
-        run: &str,
-        dir: &Path,
-        phases_total: u32,
-        instance: Option<(&MultiProgress, &str)>,
-    ) -> anyhow::Result<Session> {
+    pub fn start(run: &str, dir: &Path, phases_total: u32, manner: &Manner<'_>) -> anyhow::Result<Session> {
         let path = dir.join(LOG_FILE);
         let log = OpenOptions::new().create(true).append(true).custom_flags(libc::O_NOFOLLOW).open(&path);
         let log = log.with_context(|| format!("cannot open {}", path.display()))?;
@@ -52,15 +43,14 @@ impl Session {
             updated_at: jiff::Timestamp::now().to_string(),
         };
         status.write(dir)?;
-        let name = instance.map_or(String::new(), |(_, name)| format!("{name}: "));
-        let voice = Voice::new(Some(log), instance.map(|(stage, _)| stage.clone()));
-        Ok(Session { voice, name, dir: dir.to_path_buf(), status, written: Instant::now() })
+        let voice = Voice::new(Some(log), manner);
+        Ok(Session { voice, dir: dir.to_path_buf(), status, written: Instant::now() })
     }
 
     /// A phase begins.
     pub fn begin(&mut self, phase: Phase, engine: Engine, repeat: u32) {
         self.status.at = Some(At { phase, engine, repeat, progress: None });
-        self.voice.begin(&format!("{}{phase} {engine} #{repeat}", self.name));
+        self.voice.begin(&format!("{phase} {engine} #{repeat}"));
         self.renew_status();
     }
 

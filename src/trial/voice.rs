@@ -14,10 +14,23 @@ use crate::trial::status::Progress;
 /// How often progress is said where there is no terminal to show a bar on.
 const SAY_EVERY: Duration = Duration::from_secs(30);
 
+/// How a voice speaks among others.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner<'a> {
+    /// Where the bars of all stand, if there are several.
+    pub stage: Option<&'a MultiProgress>,
+    /// The name of this one, if there are several.
+    pub name: &'a str,
+    /// Lines go to the log only.
+    pub quiet: bool,
+}
+
 /// The voice of a step after the other.
 pub struct Voice {
     log: Option<File>,
     stage: Option<MultiProgress>,
+    name: String,
+    quiet: bool,
     bar: ProgressBar,
     eta: Eta,
     step: String,
@@ -26,12 +39,14 @@ pub struct Voice {
 }
 
 impl Voice {
-    /// A voice that also writes to a log, if there is one, and whose bar stands among others, if there are others.
-    pub fn new(log: Option<File>, stage: Option<MultiProgress>) -> Voice {
+    /// A voice that also writes to a log, if there is one.
+    pub fn new(log: Option<File>, manner: &Manner<'_>) -> Voice {
         let now = Instant::now();
         Voice {
             log,
-            stage,
+            stage: manner.stage.cloned(),
+            name: manner.name.to_string(),
+            quiet: manner.quiet,
             bar: ProgressBar::hidden(),
             eta: Eta::default(),
             step: String::new(),
@@ -45,7 +60,7 @@ impl Voice {
         self.eta = Eta::default();
         self.started = Instant::now();
         self.said = self.started;
-        self.step = step.to_string();
+        self.step = if self.name.is_empty() { step.to_string() } else { format!("{}: {step}", self.name) };
         self.bar = match &self.stage {
             Some(stage) => stage.add(bar()),
             None => bar(),
@@ -67,9 +82,11 @@ impl Voice {
 
     /// Says a line on stderr and in the log. A terminal that is gone does not stop the work.
     pub fn say(&mut self, line: &str) {
-        self.bar.suspend(|| {
-            let _ = writeln!(stderr(), "{line}");
-        });
+        if !self.quiet {
+            self.bar.suspend(|| {
+                let _ = writeln!(stderr(), "{line}");
+            });
+        }
         self.note(line);
     }
 

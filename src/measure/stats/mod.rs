@@ -1,0 +1,162 @@
+//! Statistics over repeats, as pure functions.
+
+pub mod bootstrap;
+pub mod rank;
+pub mod ratio;
+pub mod scaling;
+mod special;
+pub mod verdict;
+
+pub use verdict::{Comparison, Verdict, judge};
+
+use crate::trial::record::{PhaseRecord, Summary};
+
+/// The median; `None` without samples. Samples must not be NaN.
+pub fn median(samples: &[f64]) -> Option<f64> {
+    let mut sorted = samples.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let n = sorted.len();
+    match n {
+        0 => None,
+        _ if n % 2 == 1 => Some(sorted[n / 2]),
+        _ => Some((sorted[n / 2 - 1] + sorted[n / 2]) / 2.0),
+    }
+}
+
+/// The median absolute deviation from the median; `None` for fewer than two samples.
+pub fn mad(samples: &[f64]) -> Option<f64> {
+    let centre = median(samples).filter(|_| samples.len() > 1)?;
+    median(&samples.iter().map(|x| (x - centre).abs()).collect::<Vec<_>>())
+}
+
+/// The coefficient of variation, sample standard deviation (n - 1) over mean; `None` for fewer than two samples or a zero mean.
+pub fn coefficient_of_variation(samples: &[f64]) -> Option<f64> {
+    let n = samples.len() as f64;
+    let mean = samples.iter().sum::<f64>() / n;
+    if samples.len() < 2 || mean == 0.0 {
+        return None;
+    }
+    let variance = samples.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0);
+    Some(variance.sqrt() / mean)
+}
+
+/// How far the medians of the even and the odd repeats are apart, over their mean; `None` for fewer than four repeats.
+///
+/// Both halves ran the same, interleaved: what they differ by is the noise of this run against itself.
+pub fn noise(samples: &[(u32, f64)]) -> Option<f64> {
+    let mut repeats: Vec<u32> = samples.iter().map(|(repeat, _)| *repeat).collect();
+    repeats.sort_unstable();
+    repeats.dedup();
+    if repeats.len() < 4 {
+        return None;
+    }
+    let half = |rest: u32| {
+        let samples = samples.iter().filter(|(repeat, _)| repeat % 2 == rest).map(|(_, sample)| *sample);
+        median(&samples.collect::<Vec<_>>())
+    };
+    let (even, odd) = (half(0)?, half(1)?);
+    (even + odd > 0.0).then(|| 2.0 * (even - odd).abs() / (even + odd))
+}
+
+/// One summary per phase, engine and number of instances side by side, in the order they first appear.
+pub fn summarize(phases: &[PhaseRecord]) -> Vec<Summary> {
+    let mut keys: Vec<(_, _, _)> = Vec::new();
+    for phase in phases {
+        let key = (phase.phase, phase.engine, phase.concurrent);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    keys.into_iter()
+        .filter_map(|(phase, engine, concurrent)| {
+            let of_key: Vec<&PhaseRecord> =
+                phases.iter().filter(|p| (p.phase, p.engine, p.concurrent) == (phase, engine, concurrent)).collect();
+            let samples: Vec<f64> = of_key.iter().map(|p| p.wall_s).collect();
+            let repeats: Vec<(u32, f64)> = of_key.iter().map(|p| (p.repeat, p.wall_s)).collect();
+            Some(Summary {
+                phase,
+                engine,
+                concurrent,
+                n: samples.len() as u32,
+                median: median(&samples)?,
+                min: samples.iter().copied().fold(f64::INFINITY, f64::min),
+                max: samples.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                mad: mad(&samples),
+                cv: coefficient_of_variation(&samples),
+                ci: bootstrap::median_interval(&samples),
+                noise: noise(&repeats),
+            })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod testing {
+    //! Samples to test with.
+
+    use super::bootstrap::SplitMix64;
+
+    /// A normal variable (Box and Muller).
+    pub fn normal(rng: &mut SplitMix64, mean: f64, deviation: f64) -> f64 {
+        let radius = (-2.0 * (1.0 - rng.unit()).ln()).sqrt();
+        mean + deviation * radius * (std::f64::consts::TAU * rng.unit()).cos()
+    }
+
+    /// Wall times with a coefficient of variation of 1 %.
+    pub fn times(rng: &mut SplitMix64, n: usize, mean: f64) -> Vec<f64> {
+        (0..n).map(|_| normal(rng, mean, mean / 100.0)).collect()
+    }
+
+    /// Wall times as a busy machine shows them: most within half a percent above the fastest, one in ten up to 10 % longer.
+    pub fn skewed(rng: &mut SplitMix64, n: usize, fastest: f64) -> Vec<f64> {
+        let one = |rng: &mut SplitMix64| {
+            let late = if rng.unit() < 0.1 { 0.1 * rng.unit() } else { 0.0 };
+            fastest * (1.0 + 0.005 * rng.unit() + late)
+        };
+        (0..n).map(|_| one(rng)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sample;
+
+    #[test]
+    fn medians_and_spreads_of_known_samples() {
+        assert_eq!(median(&[]), None);
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(mad(&[1.0, 1.0, 2.0, 2.0, 4.0, 6.0, 9.0]), Some(1.0));
+        assert_eq!(mad(&[5.0]), None);
+        assert_eq!(coefficient_of_variation(&[5.0]), None);
+        let cv = coefficient_of_variation(&[2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0]).unwrap();
+        assert!((cv - (32.0f64 / 7.0).sqrt() / 5.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn noise_is_the_distance_of_even_and_odd_repeats() {
+        // Even: 10, 12, 14. Odd: 11, 13. 12 against 12.
+        let samples = |values: &[f64]| (0..).zip(values.iter().copied()).collect::<Vec<_>>();
+        assert_eq!(noise(&samples(&[10.0, 11.0, 12.0, 13.0, 14.0])), Some(0.0));
+        assert_eq!(noise(&samples(&[10.0, 30.0, 10.0, 30.0])), Some(1.0));
+        assert_eq!(noise(&samples(&[1.0, 2.0, 3.0])), None);
+        assert_eq!(noise(&[(0, 1.0), (0, 2.0), (1, 1.0), (1, 3.0)]), None, "two repeats of two instances");
+        assert_eq!(noise(&[(0, 1.0), (2, 1.0), (4, 1.0), (6, 1.0)]), None, "no odd one");
+    }
+
+    #[test]
+    fn a_summary_has_the_interval_and_noise_of_its_own_samples() {
+        let record = sample::record("a");
+        let repeats = |walls: &[f64]| -> Vec<PhaseRecord> {
+            let one = |(repeat, &wall_s)| PhaseRecord { repeat, wall_s, ..record.phases[0].clone() };
+            (0..).zip(walls).map(one).collect()
+        };
+        let mut phases = repeats(&[1.0, 3.0, 1.0, 3.0]);
+        phases.push(PhaseRecord { concurrent: 2, ..record.phases[0].clone() });
+        let [alone, crowded] = summarize(&phases).try_into().unwrap();
+        assert_eq!((alone.n, alone.median, alone.ci.map(|ci| (ci.low, ci.high))), (4, 2.0, Some((1.0, 3.0))));
+        assert_eq!(alone.noise, Some(1.0));
+        assert_eq!((crowded.n, crowded.ci, crowded.noise), (1, None, None));
+    }
+}

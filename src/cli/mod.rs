@@ -4,6 +4,7 @@ pub mod host;
 pub mod params;
 pub mod results;
 pub mod run;
+pub mod sweep;
 
 use clap::{Parser, Subcommand};
 
@@ -21,6 +22,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(run::RunArgs),
+    Sweep(sweep::SweepArgs),
     Params(params::ParamsArgs),
     Results(results::ResultsArgs),
     Host(host::HostArgs),
@@ -45,6 +47,7 @@ impl std::str::FromStr for CoresArg {
 pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run(args) => run::run(args),
+        Command::Sweep(args) => sweep::run(args),
         Command::Params(args) => params::run(args),
         Command::Results(args) => results::run(args),
         Command::Host(args) => host::run(args),

@@ -185,9 +185,8 @@ pub fn run(args: RunArgs) -> anyhow::Result<()> {
 }
 
 fn request(args: RunArgs) -> anyhow::Result<Request> {
-    let words = |word: OsString| word.to_string_lossy().into_owned();
     Ok(Request {
-        given: std::env::args_os().map(words).collect(),
+        given: given(),
         sector_size: args.sector_size,
         phases: args.phases,
         engines: args.engine.map(|engine| match engine {
@@ -233,7 +232,14 @@ fn request(args: RunArgs) -> anyhow::Result<Request> {
     })
 }
 
-fn script(path: &Path) -> anyhow::Result<Script> {
+/// The command line, word by word.
+pub fn given() -> Vec<String> {
+    let words = |word: OsString| word.to_string_lossy().into_owned();
+    std::env::args_os().map(words).collect()
+}
+
+/// Reads what the mock engine is to do.
+pub fn script(path: &Path) -> anyhow::Result<Script> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     serde_json::from_str(&text).map_err(|e| Stop::Usage.error(format!("{} is no script: {e}", path.display())))
 }

@@ -17,8 +17,8 @@ use crate::trial::request::Request;
 use crate::trial::run::{Finished, measure, new_id};
 use crate::trial::signals::Signals;
 
-/// Directory of the sectors in a sweep's directory.
-const SECTORS: &str = "sectors";
+/// Directory of the sectors in a sweep's directory; nobody needs it when the sweep is complete.
+pub const SECTORS: &str = "sectors";
 
 /// What is told while a sweep runs.
 pub trait Audience {

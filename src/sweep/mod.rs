@@ -8,5 +8,6 @@ pub mod drive;
 pub mod file;
 pub mod fit;
 pub mod grid;
+pub mod rank;
 pub mod schedule;
 pub mod state;

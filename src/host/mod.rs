@@ -4,6 +4,7 @@
 pub mod arena;
 mod build_info;
 mod cgroup;
+pub mod core_lock;
 pub mod core_sets;
 pub mod cores;
 mod counters;

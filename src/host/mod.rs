@@ -10,6 +10,7 @@ pub mod cores;
 mod counters;
 pub mod cpu;
 mod disclosure;
+mod disturbance;
 mod files;
 #[allow(unsafe_code, reason = "mapping a file and reading it as words are wrapped there, once")]
 pub mod map;

@@ -8,6 +8,7 @@
 compile_error!("sealbench measures x86-64 machines; this target is another architecture");
 
 mod backend;
+pub mod chain;
 pub mod cpu;
 pub mod fixed_base;
 pub mod fr;

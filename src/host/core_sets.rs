@@ -384,7 +384,7 @@ mod tests {
         fn as_many_instances_fit_as_the_cells_hold(l3 in 1usize..9, groups in 1usize..9, size in 1u32..9) {
             let topology = machine(l3 * groups, 1, l3, 0);
             let per_cell = l3 / size as usize;
-            let most = if per_cell > 0 { per_cell * groups } else if size as usize % l3 == 0 { groups / (size as usize / l3) } else { 0 };
+            let most = if per_cell > 0 { per_cell * groups } else if (size as usize).is_multiple_of(l3) { groups / (size as usize / l3) } else { 0 };
             for count in [most, most + 1].into_iter().filter(|&count| count > 0) {
                 let result = place(&topology, &all(&topology), &[group(count as u32, size)], &STRICT);
                 prop_assert_eq!(result.is_ok(), count == most, "{} of {} on {} x {}", count, size, groups, l3);

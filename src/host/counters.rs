@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::disturbance::Moment;
 use super::files::{Files, field};
 use super::perf::{self, Kind, Readings, Refusal};
 use super::sys::{self, Usage};
@@ -77,11 +78,12 @@ impl Meter {
         Meter { start: Snapshot::take(&Files::machine()) }
     }
 
-    /// Ends the interval: its counters, and what could not be counted, why, and what to do.
+    /// Ends the interval: its counters, and what could not be counted, why, and what to do. The cores are those that the calling thread may
+    /// use: of a process that is pinned, the process's.
     pub fn stop(self) -> (Counters, Vec<Finding>) {
         let files = Files::machine();
         let end = Snapshot::take(&files);
-        let counters = between(&self.start, &end);
+        let counters = between(&self.start, &end, &sys::allowed_cores().unwrap_or_default());
         let findings = unavailable(&end.perf, counters.migrations.is_some(), paranoia(&files));
         (counters, findings.into_iter().collect())
     }
@@ -95,6 +97,7 @@ struct Snapshot {
     storage: [Option<u64>; 4],
     swap: [Option<u64>; 2],
     machine_ticks: Option<Ticks>,
+    moment: Moment,
     perf: Readings,
 }
 
@@ -103,12 +106,15 @@ impl Snapshot {
         let io = files.text("/proc/self/io").unwrap_or_default();
         let vm = files.text("/proc/vmstat").unwrap_or_default();
         let number = |text: &str, key| field(text, key)?.parse().ok();
+        let stat = files.text("/proc/stat").unwrap_or_default();
+        let moment = Moment::now(files, &stat);
         Snapshot {
             usage: sys::usage(),
             thread_migrations: thread_migrations(files),
             storage: ["read_bytes", "write_bytes", "rchar", "wchar"].map(|key| number(&io, key)),
             swap: ["pswpin", "pswpout"].map(|key| number(&vm, key)),
-            machine_ticks: files.text("/proc/stat").and_then(|text| Ticks::parse(&text)),
+            machine_ticks: Ticks::parse(&stat),
+            moment,
             perf: perf::read(),
         }
     }
@@ -145,18 +151,19 @@ fn thread_migrations(files: &Files) -> BTreeMap<String, u64> {
     migrations.collect()
 }
 
-fn between(start: &Snapshot, end: &Snapshot) -> Counters {
+fn between(start: &Snapshot, end: &Snapshot, cores: &[usize]) -> Counters {
     let difference = |end: Option<u64>, start: Option<u64>| Some(end?.saturating_sub(start?));
     let [read_bytes, written_bytes, rchar_bytes, wchar_bytes] =
         std::array::from_fn(|i| difference(end.storage[i], start.storage[i]));
     let [swap_in_pages, swap_out_pages] = std::array::from_fn(|i| difference(end.swap[i], start.swap[i]));
     let event = |kind| end.perf.values.get(&kind)?.since(*start.perf.values.get(&kind)?);
     let hardware = Kind::HARDWARE.iter().any(|kind| end.perf.values.contains_key(kind));
+    let disturbance = end.moment.since(&start.moment, cores);
     Counters {
-        other_cpu_s: None,
-        throttle_events: None,
-        numa_miss_pages: None,
-        clock_step_s: None,
+        other_cpu_s: disturbance.other_cpu_s,
+        throttle_events: disturbance.throttle_events,
+        numa_miss_pages: disturbance.numa_miss_pages,
+        clock_step_s: disturbance.clock_step_s,
         minor_faults: Some(end.usage.minor_faults.saturating_sub(start.usage.minor_faults)),
         major_faults: Some(end.usage.major_faults.saturating_sub(start.usage.major_faults)),
         voluntary_switches: Some(end.usage.voluntary_switches.saturating_sub(start.usage.voluntary_switches)),
@@ -370,7 +377,7 @@ mod tests {
     fn a_host_that_shows_nothing_gives_nulls() {
         let nothing = Fixture::new();
         let (start, end) = (Snapshot::take(&nothing.files()), Snapshot::take(&nothing.files()));
-        let counters = between(&start, &end);
+        let counters = between(&start, &end, &[0]);
         assert_eq!((counters.read_bytes, counters.wchar_bytes, counters.swap_in_pages), (None, None, None));
         assert_eq!(counters.steal_ratio, None);
     }

@@ -4,11 +4,13 @@
 pub mod arena;
 mod build_info;
 mod cgroup;
+pub mod core_lock;
 pub mod core_sets;
 pub mod cores;
 mod counters;
 pub mod cpu;
 mod disclosure;
+mod disturbance;
 mod files;
 #[allow(unsafe_code, reason = "mapping a file and reading it as words are wrapped there, once")]
 pub mod map;

@@ -152,10 +152,10 @@ impl Events {
     fn open_for(threads: &[i32]) -> Events {
         let mut events = Events { open: BTreeMap::new(), refused: BTreeMap::new(), user_only: false };
         for kind in Kind::ALL {
-            let opened = match open_event(kind, threads, true) {
+            let opened = match open_event(kind.builder(), threads, true) {
                 // The kernel's own events all happen in the kernel: without that part they would read 0.
                 Err(e) if Refusal::from(&e) == Refusal::Forbidden && kind != Kind::Migrations => {
-                    let opened = open_event(kind, threads, false);
+                    let opened = open_event(kind.builder(), threads, false);
                     events.user_only |= opened.is_ok();
                     opened
                 }
@@ -183,8 +183,7 @@ impl Events {
 }
 
 /// Opens an event for each of the threads; one that has ended meanwhile is left out.
-fn open_event(kind: Kind, threads: &[i32], with_kernel: bool) -> io::Result<Vec<Counter>> {
-    let mut builder = kind.builder();
+fn open_event(mut builder: Builder<'_>, threads: &[i32], with_kernel: bool) -> io::Result<Vec<Counter>> {
     builder
         .inherit(true)
         .enabled(true)
@@ -236,6 +235,45 @@ mod tests {
         assert_eq!(refusal(libc::EACCES), Refusal::Forbidden);
         assert_eq!(refusal(libc::ENOENT), Refusal::Absent);
         assert!(matches!(refusal(libc::EMFILE), Refusal::Other(text) if text.contains("open files")));
+    }
+
+    /// A software event of the calling thread and those it starts, counted over `work`; `None` where the kernel forbids perf events.
+    fn software(event: Software, work: impl FnOnce()) -> Option<u64> {
+        let opened = [true, false].map(|with_kernel| open_event(Builder::new(event), &[0], with_kernel));
+        let mut counters = match opened {
+            [Ok(counters), _] | [_, Ok(counters)] => counters,
+            [_, Err(e)] => {
+                let refusal = Refusal::from(&e);
+                assert!(matches!(refusal, Refusal::Forbidden | Refusal::Absent), "{refusal:?}");
+                return None;
+            }
+        };
+        let start = sum(&mut counters).unwrap();
+        work();
+        sum(&mut counters).unwrap().since(start)
+    }
+
+    #[test]
+    fn software_events_count_threads_that_came_later_and_ended() {
+        let pages = 512;
+        let touch = move || {
+            let page = crate::host::sys::page_size();
+            // Larger than anything an allocator keeps for reuse.
+            let mut memory = vec![0u8; (64 << 20) + pages * page];
+            (0..pages).for_each(|i| memory[i * page] = 1);
+            std::hint::black_box(memory);
+        };
+        let faults = software(Software::PAGE_FAULTS, move || std::thread::spawn(touch).join().unwrap());
+        // Transparent huge pages may serve many pages with one fault.
+        assert!(faults.is_none_or(|faults| (1..=100_000).contains(&faults)), "{faults:?}");
+        let spin = || {
+            let start = crate::host::sys::thread_cpu_time();
+            while (crate::host::sys::thread_cpu_time() - start).as_millis() < 20 {
+                std::hint::spin_loop();
+            }
+        };
+        let nanoseconds = software(Software::TASK_CLOCK, move || std::thread::spawn(spin).join().unwrap());
+        assert!(nanoseconds.is_none_or(|ns| (19_000_000..1_000_000_000).contains(&ns)), "{nanoseconds:?}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::io;
 use std::mem::{self, MaybeUninit};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -97,6 +98,11 @@ pub fn page_size() -> usize {
     sysconf(libc::_SC_PAGESIZE) as usize
 }
 
+/// Ticks per second of the times in /proc/stat.
+pub fn clock_ticks() -> u64 {
+    sysconf(libc::_SC_CLK_TCK)
+}
+
 /// A value that every Linux has, so that the call cannot fail.
 fn sysconf(name: libc::c_int) -> u64 {
     // SAFETY: sysconf takes any integer and touches no memory of ours.
@@ -108,6 +114,47 @@ pub fn kill(pid: u32, signal: i32) -> io::Result<()> {
     let pid = libc::pid_t::try_from(pid).ok().filter(|&pid| pid > 0).ok_or(io::ErrorKind::InvalidInput)?;
     // SAFETY: kill takes any integers and touches no memory of ours.
     if unsafe { libc::kill(pid, signal) } != 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// The process that listens on the abstract Unix socket of this name, by connecting to it. Never waits: where many connections are pending
+/// that nobody accepts, it fails.
+pub fn listener_pid(name: &str) -> io::Result<u32> {
+    // SAFETY: an address of zeros is valid: all its fields are integers.
+    let mut address: libc::sockaddr_un = unsafe { mem::zeroed() };
+    address.sun_family = libc::AF_UNIX as libc::sa_family_t;
+    // The zero before it makes the name abstract.
+    let room = address.sun_path[1..].iter_mut();
+    if name.len() > room.len() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    room.zip(name.bytes()).for_each(|(place, byte)| *place = byte as libc::c_char);
+    let length = mem::offset_of!(libc::sockaddr_un, sun_path) + 1 + name.len();
+    let kind = libc::SOCK_STREAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+    // SAFETY: socket takes any integers and touches no memory of ours.
+    let socket = unsafe { libc::socket(libc::AF_UNIX, kind, 0) };
+    if socket < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the descriptor was just opened and nobody else has it.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: the kernel reads `length` bytes of `address`, which is not more than it has.
+    let failed =
+        unsafe { libc::connect(socket.as_raw_fd(), (&raw const address).cast(), length as libc::socklen_t) != 0 };
+    if failed {
+        return Err(io::Error::last_os_error());
+    }
+    let mut peer = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut size = mem::size_of_val(&peer) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes, the size of `peer`, of which any bytes are valid integers.
+    let failed = unsafe {
+        let peer = (&raw mut peer).cast();
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PEERCRED, peer, &mut size) != 0
+    };
+    if failed {
+        return Err(io::Error::last_os_error());
+    }
+    // 0: a process that this one's namespace does not show.
+    u32::try_from(peer.pid).ok().filter(|&pid| pid > 0).ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// What getrusage counts over all threads of this process, including threads that have ended.
@@ -215,6 +262,7 @@ mod tests {
     #[test]
     fn constants_of_the_system() {
         assert!(page_size().is_power_of_two() && page_size() >= 4096);
+        assert!((1..=1_000_000).contains(&clock_ticks()));
     }
 
     #[test]
@@ -226,6 +274,12 @@ mod tests {
         kill(child.id(), libc::SIGKILL).unwrap();
         assert!(!child.wait().unwrap().success());
         assert!(kill(child.id(), 0).is_err());
+    }
+
+    #[test]
+    fn only_a_name_that_somebody_listens_on_has_a_process() {
+        assert_eq!(listener_pid("sealbench-nobody").unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert_eq!(listener_pid(&"x".repeat(108)).unwrap_err().kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

@@ -5,9 +5,10 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::host::{Counters, Meter, memory};
 use crate::measure::clock::Stamp;
+use crate::measure::effective_clock;
 use crate::measure::sampler::Threads;
 use crate::measure::timeline::Timeline;
-use crate::trial::record::Finding;
+use crate::trial::record::{ClockCheck, Finding};
 
 /// Collects what is measured while a phase runs. Shared between the phase, the log sink and the monitor thread.
 #[derive(Default)]
@@ -39,6 +40,8 @@ pub struct Timed {
     pub max_rss_bytes: Option<u64>,
     /// Counters over the timed part.
     pub counters: Counters,
+    /// The clock of the core that its main thread was on, before and after.
+    pub clock: ClockCheck,
     /// What the counters could not say.
     pub findings: Vec<Finding>,
 }
@@ -52,6 +55,7 @@ impl Probe {
     /// Runs the phase proper: the clock starts here, in span `first`, and stops when `work` returns. What comes before and after
     /// is preparation and checking. Called once per phase.
     pub fn timed<T>(&self, first: &'static str, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
+        let before_mhz = effective_clock::mhz();
         if let Some(wait) = self.gate.get() {
             wait();
         }
@@ -67,7 +71,9 @@ impl Probe {
         self.timeline.close();
         let (wall_s, cpu_s) = start.until(&Stamp::now());
         let (counters, findings) = meter.stop();
-        let timed = Timed { started_at, wall_s, cpu_s, max_rss_bytes: memory::max_rss_bytes(), counters, findings };
+        let clock = ClockCheck { before_mhz, after_mhz: effective_clock::mhz() };
+        let max_rss_bytes = memory::max_rss_bytes();
+        let timed = Timed { started_at, wall_s, cpu_s, max_rss_bytes, counters, clock, findings };
         *self.timed.lock().unwrap_or_else(PoisonError::into_inner) = Some(timed);
         result
     }

@@ -186,7 +186,7 @@ fn measured(trial: &Trial, shared: &Shared, outcome: Outcome, bounds: Bounds) ->
         cpu_s: timed.cpu_s,
         spans,
         counters: act.map_or(timed.counters, |act| act.counters.clone()),
-        clock: act.and_then(|act| act.clock),
+        clock: act.map_or(Some(timed.clock), |act| act.clock),
         max_rss_bytes: timed.max_rss_bytes.context("/proc/self/status shows no VmHWM")? + outcome.reserved_bytes,
         pages: outcome.pages.clone().unwrap_or_else(memory::pages_backing),
         cores_seen: threads.cores_seen.into_iter().collect(),

@@ -85,7 +85,10 @@ fn an_instance_that_dies_leaves_the_others_figures() {
 #[test]
 fn a_mix_keeps_every_instance_busy_until_all_are_done() {
     let home = Home::new();
-    script(&home, &json!({"phases": {"p1": {"samples": [0.1], "takes_s": 0.1}, "p2": {"samples": [0.4], "takes_s": 0.4}}}));
+    script(
+        &home,
+        &json!({"phases": {"p1": {"samples": [0.1], "takes_s": 0.1}, "p2": {"samples": [0.4], "takes_s": 0.4}}}),
+    );
     let line = "run --engine mock --mock mock.json --sector-size 2KiB --mix p1:1x1,p2:1x1 --repeats 2 --run-dir mix";
     let record = home.record(&words(line));
     let run = side_by_side(&record);
@@ -116,7 +119,7 @@ fn layouts_that_cannot_be_are_refused_with_what_helps() {
     let home = Home::new();
     let run = |options: &str| home.run(&words(&format!("run --sector-size 2KiB --phases p1 {options}")));
     run("--core-sets 0;0").fails(2, &["--share-cores"]);
-    run("--core-sets 0;9999").fails(2, &["9999", "may use"]);
+    run("--core-sets 0;8000").fails(2, &["8000", "may use"]);
     run("--instances 2").fails(2, &["--cores-per-instance"]);
     run("--instances 1 --cores-per-instance 1 --core-sets 0").fails(2, &["name one of them"]);
     run("--instances 9000 --cores-per-instance 1").fails(2, &["9000"]);

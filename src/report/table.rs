@@ -86,16 +86,18 @@ impl<'a> PhaseRow<'a> {
     /// One cell per column of [`PHASE_COLUMNS`]; times and rates are the median's.
     pub fn cells(&self) -> Vec<String> {
         let first = self.samples[0];
-        let sum = |figure: fn(&PhaseRecord) -> f64| self.samples.iter().map(|p| figure(p)).sum::<f64>();
+        let wall_s: f64 = self.samples.iter().map(|p| p.wall_s).sum();
+        let cpu_s: Option<f64> = self.samples.iter().map(|p| p.cpu_s).sum();
+        let peak = self.samples.iter().filter_map(|p| p.max_rss_bytes).max();
         vec![
             self.name(),
             first.engine.to_string(),
             units::ranges(&first.cores),
-            first.threads.to_string(),
+            first.threads.map_or_else(String::new, |threads| threads.to_string()),
             format!("{}{}", units::duration(self.median()), origin_mark(first.origin)),
             gib_per_hour(self.record, first.sectors, self.median()).map_or_else(String::new, units::rate),
-            units::percent(sum(|p| p.cpu_s) / sum(|p| p.wall_s)),
-            units::bytes(self.samples.iter().map(|p| p.max_rss_bytes).max().unwrap_or_default()),
+            cpu_s.map_or_else(String::new, |cpu_s| units::percent(cpu_s / wall_s)),
+            peak.map_or_else(String::new, units::bytes),
             self.verified(),
         ]
     }

@@ -203,22 +203,22 @@ impl Lane {
             repeat: self.repeat(common, key),
             cores: self.cores.clone(),
             cores_seen: measured.cores_seen,
-            threads: self.threads,
-            threads_peak: measured.threads_peak,
-            runnable_peak: measured.runnable_peak,
-            pages: measured.pages,
+            threads: Some(self.threads),
+            threads_peak: Some(measured.threads_peak),
+            runnable_peak: Some(measured.runnable_peak),
+            pages: Some(measured.pages),
             sectors: spec.sectors,
             started_at: measured.started_at,
             wall_s: measured.wall_s,
-            cpu_s: measured.cpu_s,
+            cpu_s: Some(measured.cpu_s),
             spans: measured.spans,
-            max_rss_bytes: measured.max_rss_bytes,
+            max_rss_bytes: Some(measured.max_rss_bytes),
             estimated_rss_bytes: Some(estimate::memory(phase, key.engine, spec, self.threads)),
             read_bytes: measured.counters.read_bytes,
             written_bytes: measured.counters.written_bytes,
             counters: measured.counters,
             clock: measured.clock,
-            work: outcome.work,
+            work: Some(outcome.work),
             calibration: outcome.calibration,
             limit: measured.limits.first().cloned(),
             other_limits: measured.limits.into_iter().skip(1).collect(),
@@ -231,24 +231,25 @@ impl Lane {
 
 /// The estimate that a run is refused by must hold.
 fn memory_finding(record: &PhaseRecord) -> Option<Finding> {
-    let estimated = record.estimated_rss_bytes.filter(|&estimated| record.max_rss_bytes > estimated)?;
+    let (used, estimated) = record.max_rss_bytes.zip(record.estimated_rss_bytes)?;
     let text = format!(
         "{} of {} used {} of memory where {} were estimated: the refusal of runs that do not fit is too lenient for this shape",
         record.phase,
         record.engine,
-        show(record.max_rss_bytes),
+        show(used),
         show(estimated)
     );
-    Some(Finding::new("memory-estimate-exceeded", Severity::Warning, text))
+    (used > estimated).then(|| Finding::new("memory-estimate-exceeded", Severity::Warning, text))
 }
 
 /// The linked prover parses mapped parameters on one pool while the other works.
 fn runnable_finding(record: &PhaseRecord) -> Option<Finding> {
+    let (peak, threads) = record.runnable_peak.zip(record.threads)?;
     let text = format!(
-        "{} of {} had up to {} runnable threads where {} were asked for: its pools or helpers overlap, on the same cores",
-        record.phase, record.engine, record.runnable_peak, record.threads
+        "{} of {} had up to {peak} runnable threads where {threads} were asked for: its pools or helpers overlap, on the same cores",
+        record.phase, record.engine
     );
-    (record.runnable_peak > record.threads).then(|| Finding::new("pools-overlap", Severity::Info, text))
+    (peak > threads).then(|| Finding::new("pools-overlap", Severity::Info, text))
 }
 
 /// Where the reference finds its caches: the parents, and a directory that holds nothing but links to this shape's parameters, so that

@@ -175,18 +175,18 @@ pub struct PhaseRecord {
     pub concurrent: u32,
     /// Which repetition, from 0.
     pub repeat: u32,
-    /// Cores that the phase was pinned to.
+    /// Cores that the phase was pinned to; empty where an imported log does not say.
     pub cores: Vec<usize>,
     /// Cores on which its threads were seen running, sampled.
     pub cores_seen: Vec<usize>,
-    /// Worker threads each pool was given.
-    pub threads: u32,
+    /// Worker threads each pool was given; null where an imported log does not say, as in the other figures.
+    pub threads: Option<u32>,
     /// Most threads that existed at once, sampled.
-    pub threads_peak: u32,
+    pub threads_peak: Option<u32>,
     /// Most threads that were runnable at once, sampled.
-    pub runnable_peak: u32,
+    pub runnable_peak: Option<u32>,
     /// What backed the memory of the phase: "1GiB", "2MiB", "thp" or "4KiB".
-    pub pages: String,
+    pub pages: Option<String>,
     /// Sectors processed together.
     pub sectors: u32,
     /// Start of the timed part, RFC 3339, UTC.
@@ -194,11 +194,11 @@ pub struct PhaseRecord {
     /// Wall time of the phase proper, seconds; reading Groth16 parameters is never inside.
     pub wall_s: f64,
     /// CPU time of the whole process during `wall_s`, seconds.
-    pub cpu_s: f64,
+    pub cpu_s: Option<f64>,
     /// Where the time went.
     pub spans: Vec<Span>,
     /// Peak resident memory of the worker (VmHWM) and the reserved huge pages it held, bytes.
-    pub max_rss_bytes: u64,
+    pub max_rss_bytes: Option<u64>,
     /// Memory estimated before the phase started, bytes.
     pub estimated_rss_bytes: Option<u64>,
     /// Bytes read from storage during the phase (read_bytes of /proc/self/io).
@@ -211,7 +211,7 @@ pub struct PhaseRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock: Option<ClockCheck>,
     /// The amount of work done.
-    pub work: Work,
+    pub work: Option<Work>,
     /// The times by which the engine chose its kernels, measured just before the phase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub calibration: Vec<Calibration>,

@@ -8,7 +8,8 @@ use anyhow::Context;
 use crate::disk::{Promised, remove_dir};
 use crate::error::{Stop, stop_of};
 use crate::home::home;
-use crate::host::{BuildInfo, HostInfo, core_sets, sys};
+use crate::host::core_lock::{CoreLock, InUse};
+use crate::host::{BuildInfo, HostInfo, core_sets, cores, sys};
 use crate::measure::{clock, stats};
 use crate::phase::{Engine, Phase};
 use crate::sector::{RunDir, files};
@@ -93,10 +94,16 @@ struct Run<'a> {
     findings: Vec<Finding>,
     discard: bool,
     round: u32,
+    _cores: CoreLock,
 }
 
 impl<'a> Run<'a> {
     fn start(request: &Request, mut plan: Plan, home: &'a Path, id: &str, signals: Signals) -> anyhow::Result<Run<'a>> {
+        let (cores, in_use) = CoreLock::take(&plan.spec.cores).context("cannot mark the cores as in use")?;
+        let in_use = cores_in_use(&in_use);
+        if let Some(finding) = in_use.iter().find(|_| plan.spec.reportable) {
+            return Err(Stop::Refused.error(finding.text.clone()));
+        }
         let store = Store::open(home)?;
         let started_at = jiff::Timestamp::now().to_string();
         let spec = &plan.spec;
@@ -119,6 +126,7 @@ impl<'a> Run<'a> {
         store.begin(&RunStart { id: id.to_string(), started_at: started_at.clone(), run_dir, command, pid })?;
         let host = HostInfo::capture();
         let mut findings = spec_findings(&plan);
+        findings.extend(in_use);
         if !spec.instances.is_empty() {
             let sets: Vec<Vec<usize>> = spec.instances.iter().map(|instance| instance.cores.clone()).collect();
             findings.extend(core_sets::check(&host.topology, &sys::allowed_cores()?, &sets, &spec.placement)?);
@@ -156,6 +164,7 @@ impl<'a> Run<'a> {
             findings,
             discard: request.discard,
             round: request.sweep.as_ref().map_or(0, |sweep| sweep.round),
+            _cores: cores,
         })
     }
 
@@ -426,6 +435,18 @@ impl<'a> Run<'a> {
             validity: Validity { reportable: false, rules: Vec::new(), findings },
         }
     }
+}
+
+/// Another sealbench measures on the same cores.
+fn cores_in_use(in_use: &[InUse]) -> Option<Finding> {
+    let first = in_use.first()?;
+    let by = first.pid.map_or_else(String::new, |pid| format!(" by process {pid}"));
+    let cores: Vec<usize> = in_use.iter().flat_map(|one| &one.cores).copied().collect();
+    let text = format!(
+        "cores {} are used by another sealbench{by}: what both measure is wrong; wait for it, or give each its own cores",
+        cores::format_list(&cores)
+    );
+    Some(Finding::new("cores-in-use", Severity::Warning, text))
 }
 
 /// What runs where no engine was named.

@@ -82,270 +82,133 @@ use Group::{Disturbance, Protocol};
 use Severity::{Error, Warning};
 
 /// All rules, in the order in which they are told.
+#[rustfmt::skip]
 pub const RULES: &[Rule] = &[
-    rule(
-        "mock-engine",
-        Disturbance,
-        Error,
-        setup::mock,
-        ["the mock engine ran a phase", "its times come from a script", "measure with --engine native or reference"],
-    ),
-    rule(
-        "estimated-or-imported",
-        Protocol,
-        Warning,
-        setup::not_measured,
-        [
-            "a figure is extrapolated, modelled or another tool's",
-            "only what was measured here has a spread, counters and a check",
-            "measure it",
-        ],
-    ),
-    rule(
-        "unverified",
-        Protocol,
-        Warning,
-        setup::unverified,
-        [
-            "a phase's output was not checked, or is wrong",
-            "a wrong result can be had in any time",
-            "run the phases up to c1, or --engine both, so that every output is checked",
-        ],
-    ),
-    rule(
-        "debug-build",
-        Protocol,
-        Warning,
-        setup::debug_build,
-        [
-            "the binary is no release build, or has debug assertions",
-            "the compiler left the code slow",
-            "build with cargo build --release",
-        ],
-    ),
-    rule(
-        "dirty-build",
-        Protocol,
-        Warning,
-        setup::dirty_build,
-        ["the source differed from its revision", "nobody can build this binary again", "commit, then build"],
-    ),
-    rule(
-        "virtual-machine",
-        Protocol,
-        Warning,
-        setup::virtual_machine,
-        [
-            "the CPU says that a hypervisor runs it",
-            "neighbours share caches and memory, and the hypervisor hides how much",
-            "measure on the bare machine",
-        ],
-    ),
-    rule(
-        "failed-runs",
-        Protocol,
-        Warning,
-        repeats::failed,
-        [
-            "more than one repeat failed",
-            "what makes runs fail may slow the others",
-            "find the cause in run.log, then repeat all",
-        ],
-    ),
-    rule(
-        "too-few-repeats",
-        Protocol,
-        Warning,
-        repeats::too_few,
-        [
-            "fewer than 3 repeats of more than 30 min, 5 of more than 1 min, 10 of less (by the median)",
-            "the spread of a few samples says little",
-            "raise --repeats",
-        ],
-    ),
-    rule(
-        "spread-too-wide",
-        Protocol,
-        Warning,
-        repeats::spread,
-        [
-            "coefficient of variation above 3.5 %",
-            "differences of a few per cent would be chance",
-            "look at the outliers and disturbances, remove their cause, and repeat",
-        ],
-    ),
-    rule(
-        "noise",
-        Protocol,
-        Warning,
-        repeats::noise,
-        [
-            "the medians of even and odd repeats are more than 3.5 % apart",
-            "the run differs from itself by that much",
-            "let the machine warm up and settle, remove other load, and repeat",
-        ],
-    ),
-    rule(
-        "too-short",
-        Protocol,
-        Warning,
-        load::too_short,
-        [
-            "wall time below 100 times the clock's resolution",
-            "the clock's steps are a part of the figure",
-            "take a larger sector, or more of them",
-        ],
-    ),
-    rule(
-        "cores-in-use",
-        Disturbance,
-        Warning,
-        setup::in_use,
-        [
-            "another sealbench holds one of the cores",
-            "both take time from each other",
-            "wait for it, or choose other cores",
-        ],
-    ),
-    rule(
-        "cores-shared",
-        Disturbance,
-        Error,
-        setup::shared,
-        [
-            "instances of this run share cores",
-            "each waits for the others",
-            "leave out --share-cores and give each its own",
-        ],
-    ),
-    rule(
-        "affinity-not-honoured",
-        Disturbance,
-        Error,
-        load::affinity,
-        [
-            "a thread was seen on a core outside the phase's set",
-            "the figure is not one of these cores",
-            "see who changes affinities (taskset, cpuset, a scheduler) and stop it",
-        ],
-    ),
-    rule(
-        "other-load",
-        Disturbance,
-        Warning,
-        load::other_load,
-        [
-            "others used more than 2 % of the phase's cores",
-            "their time and the caches they emptied are in the figure",
-            "stop other programs, or keep them off these cores (isolcpus, cpuset)",
-        ],
-    ),
-    rule(
-        "steal",
-        Disturbance,
-        Warning,
-        load::steal,
-        [
-            "the hypervisor gave more than 0.5 % of the machine's CPU time to others",
-            "the phase waited for its cores",
-            "reserve the CPUs of this virtual machine, or measure on the bare one",
-        ],
-    ),
-    rule(
-        "throttled",
-        Disturbance,
-        Warning,
-        load::throttled,
-        [
-            "a CPU was throttled for heat or power",
-            "the figure is one of the cooling",
-            "improve cooling or raise the power limit, then repeat",
-        ],
-    ),
-    rule(
-        "clock-drop",
-        Disturbance,
-        Warning,
-        load::clock_drop,
-        [
-            "a core's clock was more than 5 % lower after the phase than before, or differs by more between repeats",
-            "the work ran at several speeds",
-            "fix the governor (performance) or the frequency, check the cooling, and repeat",
-        ],
-    ),
-    rule(
-        "swapping",
-        Disturbance,
-        Warning,
-        load::swapping,
-        [
-            "pages went to or came from swap, or there is swap and no count of it",
-            "memory that waits for storage is no memory",
-            "switch swap off (swapoff -a), or run fewer instances",
-        ],
-    ),
-    rule(
-        "major-faults",
-        Disturbance,
-        Warning,
-        load::major_faults,
-        [
-            "more than 10 page faults a second (10 in a shorter phase) read from storage",
-            "the phase waited for files that fell out of memory",
-            "leave more memory free, or run twice and take the second",
-        ],
-    ),
-    rule(
-        "pages-not-as-asked",
-        Disturbance,
-        Warning,
-        load::pages,
-        [
-            "the native p1 lay on other pages than --pages says, or its repeats on different ones",
-            "labels that miss the caches then also miss the TLB, or do so in some repeats only",
-            "reserve huge pages for all repeats and instances, and name them with --pages",
-        ],
-    ),
-    rule(
-        "numa-misses",
-        Disturbance,
-        Warning,
-        load::numa_misses,
-        [
-            "pages from another NUMA node than wanted came to more than 1 % of the phase's peak memory",
-            "remote memory is slower",
-            "free memory of the node (drop its page cache), or use cores of one that has enough",
-        ],
-    ),
-    rule(
-        "clock-stepped",
-        Disturbance,
-        Warning,
-        load::clock_stepped,
-        [
-            "the clock of the day was stepped by more than 10 ms",
-            "start times and logs cannot be matched with others",
-            "let NTP settle before measuring",
-        ],
-    ),
-    rule(
-        "resumed-phases",
-        Disturbance,
-        Warning,
-        elsewhere,
-        [
-            "phases of an earlier run are in the record",
-            "machine and build may have been others",
-            "run all phases in one run",
-        ],
-    ),
-    rule(
-        "resumed-layers",
-        Disturbance,
-        Warning,
-        elsewhere,
-        ["p1 continued after layers of an earlier run", "its times are those of the rest", "run p1 from its beginning"],
-    ),
+    rule("mock-engine", Disturbance, Error, setup::mock, [
+        "the mock engine ran a phase",
+        "its times come from a script",
+        "measure with --engine native or reference",
+    ]),
+    rule("estimated-or-imported", Protocol, Warning, setup::not_measured, [
+        "a figure is extrapolated, modelled or another tool's",
+        "only what was measured here has a spread, counters and a check",
+        "measure it",
+    ]),
+    rule("unverified", Protocol, Warning, setup::unverified, [
+        "a phase's output was not checked, or is wrong",
+        "a wrong result can be had in any time",
+        "run the phases up to c1, or --engine both, so that every output is checked",
+    ]),
+    rule("debug-build", Protocol, Warning, setup::debug_build, [
+        "the binary is no release build, or has debug assertions",
+        "the compiler left the code slow",
+        "build with cargo build --release",
+    ]),
+    rule("dirty-build", Protocol, Warning, setup::dirty_build, [
+        "the source differed from its revision",
+        "nobody can build this binary again",
+        "commit, then build",
+    ]),
+    rule("virtual-machine", Protocol, Warning, setup::virtual_machine, [
+        "the CPU says that a hypervisor runs it",
+        "neighbours share caches and memory, and the hypervisor hides how much",
+        "measure on the bare machine",
+    ]),
+    rule("failed-runs", Protocol, Warning, repeats::failed, [
+        "more than one repeat failed",
+        "what makes runs fail may slow the others",
+        "find the cause in run.log, then repeat all",
+    ]),
+    rule("too-few-repeats", Protocol, Warning, repeats::too_few, [
+        "fewer than 3 repeats of more than 30 min, 5 of more than 1 min, 10 of less (by the median)",
+        "the spread of a few samples says little",
+        "raise --repeats",
+    ]),
+    rule("spread-too-wide", Protocol, Warning, repeats::spread, [
+        "coefficient of variation above 3.5 %",
+        "differences of a few per cent would be chance",
+        "look at the outliers and disturbances, remove their cause, and repeat",
+    ]),
+    rule("noise", Protocol, Warning, repeats::noise, [
+        "the medians of even and odd repeats are more than 3.5 % apart",
+        "the run differs from itself by that much",
+        "let the machine warm up and settle, remove other load, and repeat",
+    ]),
+    rule("too-short", Protocol, Warning, load::too_short, [
+        "wall time below 100 times the clock's resolution",
+        "the clock's steps are a part of the figure",
+        "take a larger sector, or more of them",
+    ]),
+    rule("cores-in-use", Disturbance, Warning, setup::in_use, [
+        "another sealbench holds one of the cores",
+        "both take time from each other",
+        "wait for it, or choose other cores",
+    ]),
+    rule("cores-shared", Disturbance, Error, setup::shared, [
+        "instances of this run share cores",
+        "each waits for the others",
+        "leave out --share-cores and give each its own",
+    ]),
+    rule("affinity-not-honoured", Disturbance, Error, load::affinity, [
+        "a thread was seen on a core outside the phase's set",
+        "the figure is not one of these cores",
+        "see who changes affinities (taskset, cpuset, a scheduler) and stop it",
+    ]),
+    rule("other-load", Disturbance, Warning, load::other_load, [
+        "others used more than 2 % of the phase's cores",
+        "their time and the caches they emptied are in the figure",
+        "stop other programs, or keep them off these cores (isolcpus, cpuset)",
+    ]),
+    rule("steal", Disturbance, Warning, load::steal, [
+        "the hypervisor gave more than 0.5 % of the machine's CPU time to others",
+        "the phase waited for its cores",
+        "reserve the CPUs of this virtual machine, or measure on the bare one",
+    ]),
+    rule("throttled", Disturbance, Warning, load::throttled, [
+        "a CPU was throttled for heat or power",
+        "the figure is one of the cooling",
+        "improve cooling or raise the power limit, then repeat",
+    ]),
+    rule("clock-drop", Disturbance, Warning, load::clock_drop, [
+        "a core's clock was more than 5 % lower after the phase than before, or differs by more between repeats",
+        "the work ran at several speeds",
+        "fix the governor (performance) or the frequency, check the cooling, and repeat",
+    ]),
+    rule("swapping", Disturbance, Warning, load::swapping, [
+        "pages went to or came from swap, or there is swap and no count of it",
+        "memory that waits for storage is no memory",
+        "switch swap off (swapoff -a), or run fewer instances",
+    ]),
+    rule("major-faults", Disturbance, Warning, load::major_faults, [
+        "more than 10 page faults a second (10 in a shorter phase) read from storage",
+        "the phase waited for files that fell out of memory",
+        "leave more memory free, or run twice and take the second",
+    ]),
+    rule("pages-not-as-asked", Disturbance, Warning, load::pages, [
+        "the native p1 lay on other pages than --pages says, or its repeats on different ones",
+        "labels that miss the caches then also miss the TLB, or do so in some repeats only",
+        "reserve huge pages for all repeats and instances, and name them with --pages",
+    ]),
+    rule("numa-misses", Disturbance, Warning, load::numa_misses, [
+        "pages from another NUMA node than wanted came to more than 1 % of the phase's peak memory",
+        "remote memory is slower",
+        "free memory of the node (drop its page cache), or use cores of one that has enough",
+    ]),
+    rule("clock-stepped", Disturbance, Warning, load::clock_stepped, [
+        "the clock of the day was stepped by more than 10 ms",
+        "start times and logs cannot be matched with others",
+        "let NTP settle before measuring",
+    ]),
+    rule("resumed-phases", Disturbance, Warning, elsewhere, [
+        "phases of an earlier run are in the record",
+        "machine and build may have been others",
+        "run all phases in one run",
+    ]),
+    rule("resumed-layers", Disturbance, Warning, elsewhere, [
+        "p1 continued after layers of an earlier run",
+        "its times are those of the rest",
+        "run p1 from its beginning",
+    ]),
 ];
 
 /// For rules that are found where they are broken, which [`Subject::found`] tells.
@@ -407,10 +270,7 @@ fn percent(ratio: f64) -> String {
 }
 
 /// The phases in groups of one key, in the order in which the keys first appear.
-fn groups<'a, K: PartialEq>(
-    phases: &'a [PhaseRecord],
-    key: impl Fn(&PhaseRecord) -> K,
-) -> Vec<(K, Vec<&'a PhaseRecord>)> {
+fn groups<K: PartialEq>(phases: &[PhaseRecord], key: impl Fn(&PhaseRecord) -> K) -> Vec<(K, Vec<&PhaseRecord>)> {
     let mut groups: Vec<(K, Vec<&PhaseRecord>)> = Vec::new();
     for phase in phases {
         let key = key(phase);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::disturbance::Moment;
+use super::disturbance::{Moment, with_siblings};
 use super::files::{Files, field};
 use super::perf::{self, Kind, Readings, Refusal};
 use super::sys::{self, Usage};
@@ -83,7 +83,7 @@ impl Meter {
     pub fn stop(self) -> (Counters, Vec<Finding>) {
         let files = Files::machine();
         let end = Snapshot::take(&files);
-        let counters = between(&self.start, &end, &sys::allowed_cores().unwrap_or_default());
+        let counters = between(&self.start, &end, &with_siblings(&files, &sys::allowed_cores().unwrap_or_default()));
         let findings = unavailable(&end.perf, counters.migrations.is_some(), paranoia(&files));
         (counters, findings.into_iter().collect())
     }

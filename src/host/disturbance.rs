@@ -1,10 +1,10 @@
 //! What others did to an interval: CPU time they took of its cores, throttling, memory from the wrong node, a stepped clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::files::Files;
-use super::sys;
+use super::{sys, topology};
 
 const CPUS: &str = "/sys/devices/system/cpu";
 const NODES: &str = "/sys/devices/system/node";
@@ -42,7 +42,7 @@ impl Moment {
         Moment { clocks, own, unused: unused(stat), throttled: throttled(files), numa_misses: numa_misses(files) }
     }
 
-    /// What happened since an earlier moment, on these cores where cores matter.
+    /// What happened since an earlier moment, on these CPUs where CPUs matter.
     pub fn since(&self, start: &Moment, cores: &[usize]) -> Disturbance {
         let grown = |end: Option<u64>, start: Option<u64>| Some(end?.saturating_sub(start?));
         let wall = self.clocks.monotonic.saturating_duration_since(start.clocks.monotonic);
@@ -56,6 +56,12 @@ impl Moment {
     }
 }
 
+/// These CPUs and the other threads of their cores: who runs there takes a part of the core.
+pub(super) fn with_siblings(files: &Files, cpus: &[usize]) -> Vec<usize> {
+    let all = cpus.iter().flat_map(|&cpu| topology::siblings(files, cpu).unwrap_or_default().into_iter().chain([cpu]));
+    all.collect::<BTreeSet<usize>>().into_iter().collect()
+}
+
 fn unused(stat: &str) -> BTreeMap<usize, u64> {
     let of_line = |line: &str| {
         let (cpu, times) = line.strip_prefix("cpu")?.split_once(' ')?;
@@ -67,10 +73,10 @@ fn unused(stat: &str) -> BTreeMap<usize, u64> {
     stat.lines().filter_map(of_line).collect()
 }
 
-/// CPU time of these cores that was neither unused nor this process's own, seconds.
+/// CPU time of these CPUs that was neither unused nor this process's own, seconds.
 ///
 /// The unused time is subtracted from the wall time rather than the busy ticks added up: the kernel times idleness exactly, whereas a busy
-/// tick goes whole to who runs when it comes. Idle and waiting time are rounded to ticks each, so up to two ticks of a core are nothing.
+/// tick goes whole to who runs when it comes. Idle and waiting time are rounded to ticks each, so up to two ticks of a CPU are nothing.
 fn others(
     start: &BTreeMap<usize, u64>,
     end: &BTreeMap<usize, u64>,
@@ -175,6 +181,13 @@ mod tests {
         let second = Duration::from_secs(1);
         assert_eq!(others(&one, &one, &[0, 1], second, second), None);
         assert_eq!(others(&one, &one, &[], second, second), None);
+    }
+
+    #[test]
+    fn the_other_threads_of_a_core_belong_to_it() {
+        let tree = topology::tests::two_sockets();
+        assert_eq!(with_siblings(&tree.files(), &[1, 3, 11]), [1, 3, 9, 11]);
+        assert_eq!(with_siblings(&Fixture::new().files(), &[4]), [4]);
     }
 
     #[test]

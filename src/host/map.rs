@@ -46,7 +46,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         for count in [0, 1, 5000] {
-            let words: Vec<u32> = (0..count).map(|i| i * 0x0102_0305).collect();
+            let words: Vec<u32> = (0..count).map(|i: u32| i.wrapping_mul(0x0102_0305)).collect();
             std::fs::write(&path, bytes_of(&words)).unwrap();
             assert_eq!(Map::open(&path).unwrap().words(), words);
         }

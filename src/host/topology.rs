@@ -57,12 +57,8 @@ impl Topology {
     /// Reads the topology.
     pub(super) fn read(files: &Files) -> Topology {
         let online = files.cores(&format!("{CPUS}/online")).unwrap_or_default();
-        // The kernel renamed these lists in 5.2; both names hold the same.
-        let listed = |cpu, names: [&str; 2]| {
-            names.into_iter().find_map(|name| files.cores(&format!("{CPUS}/cpu{cpu}/topology/{name}")))
-        };
-        let core_groups = groups(&online, |cpu| listed(cpu, ["core_cpus_list", "thread_siblings_list"]));
-        let sockets = groups(&online, |cpu| listed(cpu, ["package_cpus_list", "core_siblings_list"]));
+        let core_groups = groups(&online, |cpu| siblings(files, cpu));
+        let sockets = groups(&online, |cpu| listed(files, cpu, ["package_cpus_list", "core_siblings_list"]));
         Topology {
             sockets: sockets.map(|groups| groups.len() as u32),
             cores: core_groups.as_ref().map(|groups| groups.len() as u32),
@@ -74,6 +70,16 @@ impl Topology {
             numa_nodes: numa_nodes(files),
         }
     }
+}
+
+/// The online CPUs that are threads of the same core as this one, itself included.
+pub(super) fn siblings(files: &Files, cpu: usize) -> Option<Vec<usize>> {
+    listed(files, cpu, ["core_cpus_list", "thread_siblings_list"])
+}
+
+/// A list of CPUs in a CPU's topology. The kernel renamed these lists in 5.2; both names hold the same.
+fn listed(files: &Files, cpu: usize, names: [&str; 2]) -> Option<Vec<usize>> {
+    names.into_iter().find_map(|name| files.cores(&format!("{CPUS}/cpu{cpu}/topology/{name}")))
 }
 
 /// The online CPUs in the groups that `members` names for them, each group once, in order of its first CPU. CPUs it names no

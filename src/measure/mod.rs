@@ -5,6 +5,7 @@ pub mod effective_clock;
 pub mod eta;
 pub mod limit;
 pub mod probe;
+pub mod rules;
 pub mod sampler;
 pub mod stats;
 pub mod timeline;

@@ -58,7 +58,7 @@ pub enum Task {
         /// Directory of the parent cache, for a native p1 that reads it.
         parents: Option<PathBuf>,
         /// For the mock engine: what it does.
-        act: Option<Act>,
+        act: Option<Box<Act>>,
     },
     /// Generate the parent cache into a scratch directory.
     Parents {

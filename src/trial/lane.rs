@@ -160,7 +160,11 @@ impl Lane {
                 sectors: spec.sectors,
                 native: spec.native.clone(),
                 parents: common.parents.clone().filter(|_| spec.native.parents == ParentsMode::Cache),
-                act: spec.mock.as_ref().filter(|_| key.engine == Engine::Mock).map(|script| script.act(phase, at)),
+                act: spec
+                    .mock
+                    .as_ref()
+                    .filter(|_| key.engine == Engine::Mock)
+                    .map(|script| Box::new(script.act(phase, at))),
             },
             shape: spec.shape,
             identity: spec.identity.clone(),

@@ -63,19 +63,17 @@ impl Plan {
     /// Refuses what this machine has no room for.
     pub fn check(&self) -> anyhow::Result<()> {
         let spec = &self.spec;
-        if let Some(available) = memory::available_bytes() {
-            if let Some((phase, needed)) = estimate::memory_at_once(spec)
-                .into_iter()
-                .max_by_key(|&(_, bytes)| bytes)
-                .filter(|&(_, bytes)| bytes > available)
-            {
-                return Err(Stop::Refused.error(format!(
-                    "{phase} of {} needs about {} of memory and {} are available: use a machine with more, fewer instances, or a smaller --sector-size",
-                    spec.shape,
-                    show(needed),
-                    show(available)
-                )));
-            }
+        let most = estimate::memory_at_once(spec).into_iter().max_by_key(|&(_, bytes)| bytes);
+        if let Some(((phase, needed), available)) = most.zip(memory::available_bytes())
+            && needed > available
+        {
+            return Err(Stop::Refused.error(format!(
+                "{phase} of {} needs about {} of memory and {} are available: use a machine with more, fewer instances, or a smaller \
+                 --sector-size",
+                spec.shape,
+                show(needed),
+                show(available)
+            )));
         }
         prepare::check_space(&self.dir, self.disk_needed(), &format!("sealing {}", spec.shape))
     }

@@ -20,6 +20,9 @@ pub const DEFAULT_SEED: &str = "5ea1";
 /// The most threads per pool that make sense to ask for.
 pub(super) const MAX_THREADS: u32 = 4096;
 
+/// The most repeats of a reportable run that names none: twice the most that a rule asks for.
+const MOST_REPEATS: u32 = 20;
+
 /// A request: what is `None` was not said.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
@@ -236,7 +239,12 @@ impl Request {
             engines,
             threads,
             first_repeat: 0,
-            repeats: within("--repeats", self.repeats.unwrap_or(1), 1, MAX_REPEATS)?,
+            repeats: within(
+                "--repeats",
+                self.repeats.unwrap_or(if self.reportable { MOST_REPEATS } else { 1 }),
+                1,
+                MAX_REPEATS,
+            )?,
             p4_partitions_at_once: within("--p4-partitions-at-once", at_once, 1, shape.partitions)?,
             cores,
             params: self.params,

@@ -10,7 +10,7 @@ use crate::error::{Stop, stop_of};
 use crate::home::home;
 use crate::host::core_lock::{CoreLock, InUse};
 use crate::host::{BuildInfo, HostInfo, core_sets, cores, sys};
-use crate::measure::{clock, stats};
+use crate::measure::{clock, rules, stats};
 use crate::phase::{Engine, Phase};
 use crate::sector::{RunDir, files};
 use crate::store::{RunStart, Store};
@@ -95,14 +95,20 @@ struct Run<'a> {
     discard: bool,
     round: u32,
     _cores: CoreLock,
+    in_use: Vec<InUse>,
 }
 
 impl<'a> Run<'a> {
     fn start(request: &Request, mut plan: Plan, home: &'a Path, id: &str, signals: Signals) -> anyhow::Result<Run<'a>> {
         let (cores, in_use) = CoreLock::take(&plan.spec.cores).context("cannot mark the cores as in use")?;
-        let in_use = cores_in_use(&in_use);
-        if let Some(finding) = in_use.iter().find(|_| plan.spec.reportable) {
-            return Err(Stop::Refused.error(finding.text.clone()));
+        if plan.spec.reportable
+            && let Some(first) = in_use.first()
+        {
+            return Err(Stop::Refused.error(format!(
+                "cores {} are used by another sealbench{}: wait for it, or name other --cores",
+                cores::format_list(&first.cores),
+                first.pid.map_or_else(String::new, |pid| format!(", process {pid}"))
+            )));
         }
         let store = Store::open(home)?;
         let started_at = jiff::Timestamp::now().to_string();
@@ -126,7 +132,6 @@ impl<'a> Run<'a> {
         store.begin(&RunStart { id: id.to_string(), started_at: started_at.clone(), run_dir, command, pid })?;
         let host = HostInfo::capture();
         let mut findings = spec_findings(&plan);
-        findings.extend(in_use);
         if !spec.instances.is_empty() {
             let sets: Vec<Vec<usize>> = spec.instances.iter().map(|instance| instance.cores.clone()).collect();
             findings.extend(core_sets::check(&host.topology, &sys::allowed_cores()?, &sets, &spec.placement)?);
@@ -165,6 +170,7 @@ impl<'a> Run<'a> {
             discard: request.discard,
             round: request.sweep.as_ref().map_or(0, |sweep| sweep.round),
             _cores: cores,
+            in_use,
         })
     }
 
@@ -314,7 +320,12 @@ impl<'a> Run<'a> {
 
     /// Whether another repeat is due.
     fn wants(&self, spec: &Spec, repeat: u32) -> bool {
-        repeat < spec.repeats
+        if !spec.reportable || repeat == 0 {
+            return repeat < spec.repeats;
+        }
+        // One instance's samples: those side by side are one repeat.
+        let first = |record: &&PhaseRecord| record.instance == 0;
+        stats::series(self.phases.iter().filter(first)).iter().any(|walls| rules::wants_more(walls, spec.repeats))
     }
 
     /// Takes over what a round brought.
@@ -370,6 +381,9 @@ impl<'a> Run<'a> {
             error = Some(Stop::Check.error(wrong));
         }
         let record = self.build(state, request);
+        if self.plan.spec.reportable && !record.validity.reportable {
+            error = error.or_else(|| Some(Stop::Check.error(broken_rules(&record.validity))));
+        }
         // A store that cannot take the record must not keep it from --json and the table.
         let recalled = |record: &PhaseRecord| {
             let repeat = record.repeat + self.plan.spec.first_repeat;
@@ -409,11 +423,29 @@ impl<'a> Run<'a> {
                 findings.push(finding);
             }
         }
-        findings.push(Finding::new(
-            "run-rules-not-checked",
-            Severity::Info,
-            "this version checks no run rules: the figures are an estimate, not a reportable result",
-        ));
+        let spec = &self.plan.spec;
+        let summary = stats::summarize(&self.phases);
+        let subject = rules::Subject {
+            phases: &self.phases,
+            summary: &summary,
+            host: &self.host,
+            build: &self.build,
+            timer: self.timer,
+            pages: spec.native.pages,
+            failed_runs: findings.iter().filter(|finding| finding.code == "instance-failed").count() as u32,
+            in_use: &self.in_use,
+            shared: findings.iter().any(|finding| finding.code == "cores-shared"),
+            found: &findings,
+            reportable: spec.reportable,
+        };
+        let broken = rules::check(&subject);
+        findings.extend(broken);
+        if !spec.reportable {
+            let text = "the figures are an estimate: --reportable checks the rules of docs/rules.md and repeats as often as they ask";
+            findings.push(Finding::new("run-rules-not-asked", Severity::Info, text));
+        }
+        let reportable = spec.reportable && state == RunState::Complete && rules::all_hold(&findings);
+        let rules = rules::checked(spec.reportable).into_iter().map(str::to_string).collect();
         Record {
             schema: SCHEMA.to_string(),
             id: self.id.clone(),
@@ -428,25 +460,20 @@ impl<'a> Run<'a> {
             },
             seed: self.plan.seed,
             timer: self.timer,
-            summary: stats::summarize(&self.phases),
+            summary,
             phases: std::mem::take(&mut self.phases),
             sweep: request.sweep.clone(),
             aggregates: std::mem::take(&mut self.aggregates),
-            validity: Validity { reportable: false, rules: Vec::new(), findings },
+            validity: Validity { reportable, rules, findings },
         }
     }
 }
 
-/// Another sealbench measures on the same cores.
-fn cores_in_use(in_use: &[InUse]) -> Option<Finding> {
-    let first = in_use.first()?;
-    let by = first.pid.map_or_else(String::new, |pid| format!(" by process {pid}"));
-    let cores: Vec<usize> = in_use.iter().flat_map(|one| &one.cores).copied().collect();
-    let text = format!(
-        "cores {} are used by another sealbench{by}: what both measure is wrong; wait for it, or give each its own cores",
-        cores::format_list(&cores)
-    );
-    Some(Finding::new("cores-in-use", Severity::Warning, text))
+/// Why a run is not reportable, in a sentence.
+fn broken_rules(validity: &Validity) -> String {
+    let errors = validity.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let codes: Vec<&str> = errors.map(|finding| finding.code.as_str()).collect();
+    format!("the run is not reportable: {}; the findings say what to do", codes.join(", "))
 }
 
 /// What runs where no engine was named.

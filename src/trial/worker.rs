@@ -106,7 +106,7 @@ fn work(trial: &Trial, shared: &Shared) -> anyhow::Result<Report> {
                 native,
                 parents: parents.as_deref(),
                 proving: proving.as_ref(),
-                act: act.as_ref(),
+                act: act.as_deref(),
                 probe: &shared.probe,
                 progress: &|span, done, total, unit| shared.report_progress(span, done, total, unit),
             };
@@ -200,7 +200,7 @@ fn measured(trial: &Trial, shared: &Shared, outcome: Outcome, bounds: Bounds) ->
 /// What the mock engine claims in place of what was measured.
 fn act(trial: &Trial) -> Option<&Act> {
     match &trial.task {
-        Task::Phase { act, .. } => act.as_ref(),
+        Task::Phase { act, .. } => act.as_deref(),
         Task::Parents { .. } | Task::Params { .. } => None,
     }
 }

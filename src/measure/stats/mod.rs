@@ -58,36 +58,44 @@ pub fn noise(samples: &[(u32, f64)]) -> Option<f64> {
     (even + odd > 0.0).then(|| 2.0 * (even - odd).abs() / (even + odd))
 }
 
-/// One summary per phase, engine and number of instances side by side, in the order they first appear.
-pub fn summarize(phases: &[PhaseRecord]) -> Vec<Summary> {
-    let mut keys: Vec<(_, _, _)> = Vec::new();
+/// The wall times of each phase, engine and number of instances side by side, in the order they first appear.
+pub fn series<'a>(phases: impl Iterator<Item = &'a PhaseRecord>) -> Vec<Vec<f64>> {
+    grouped(phases).into_iter().map(|group| group.iter().map(|phase| phase.wall_s).collect()).collect()
+}
+
+/// The records of each phase, engine and number of instances side by side, in the order they first appear.
+fn grouped<'a>(phases: impl Iterator<Item = &'a PhaseRecord>) -> Vec<Vec<&'a PhaseRecord>> {
+    let mut groups: Vec<Vec<&PhaseRecord>> = Vec::new();
+    let key = |phase: &PhaseRecord| (phase.phase, phase.engine, phase.concurrent);
     for phase in phases {
-        let key = (phase.phase, phase.engine, phase.concurrent);
-        if !keys.contains(&key) {
-            keys.push(key);
+        match groups.iter_mut().find(|group| key(group[0]) == key(phase)) {
+            Some(group) => group.push(phase),
+            None => groups.push(vec![phase]),
         }
     }
-    keys.into_iter()
-        .filter_map(|(phase, engine, concurrent)| {
-            let of_key: Vec<&PhaseRecord> =
-                phases.iter().filter(|p| (p.phase, p.engine, p.concurrent) == (phase, engine, concurrent)).collect();
-            let samples: Vec<f64> = of_key.iter().map(|p| p.wall_s).collect();
-            let repeats: Vec<(u32, f64)> = of_key.iter().map(|p| (p.repeat, p.wall_s)).collect();
-            Some(Summary {
-                phase,
-                engine,
-                concurrent,
-                n: samples.len() as u32,
-                median: median(&samples)?,
-                min: samples.iter().copied().fold(f64::INFINITY, f64::min),
-                max: samples.iter().copied().fold(f64::NEG_INFINITY, f64::max),
-                mad: mad(&samples),
-                cv: coefficient_of_variation(&samples),
-                ci: bootstrap::median_interval(&samples),
-                noise: noise(&repeats),
-            })
+    groups
+}
+
+/// One summary per phase, engine and number of instances side by side, in the order they first appear.
+pub fn summarize(phases: &[PhaseRecord]) -> Vec<Summary> {
+    let summary = |group: Vec<&PhaseRecord>| {
+        let samples: Vec<f64> = group.iter().map(|phase| phase.wall_s).collect();
+        let repeats: Vec<(u32, f64)> = group.iter().map(|phase| (phase.repeat, phase.wall_s)).collect();
+        Some(Summary {
+            phase: group[0].phase,
+            engine: group[0].engine,
+            concurrent: group[0].concurrent,
+            n: samples.len() as u32,
+            median: median(&samples)?,
+            min: samples.iter().copied().fold(f64::INFINITY, f64::min),
+            max: samples.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+            mad: mad(&samples),
+            cv: coefficient_of_variation(&samples),
+            ci: bootstrap::median_interval(&samples),
+            noise: noise(&repeats),
         })
-        .collect()
+    };
+    grouped(phases.iter()).into_iter().filter_map(summary).collect()
 }
 
 #[cfg(test)]

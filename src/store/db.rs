@@ -15,8 +15,8 @@ use super::is_id;
 use crate::error::Stop;
 use crate::trial::record::{Record, RunState};
 
-/// The layout of `schema.sql`, kept in SQLite's user_version.
-const VERSION: i64 = 1;
+/// The store's file in SEALBENCH_HOME.
+pub const FILE: &str = "results.db";
 
 /// How long a writer waits for another one.
 const BUSY: Duration = Duration::from_secs(10);
@@ -24,9 +24,12 @@ const BUSY: Duration = Duration::from_secs(10);
 /// How many candidates an ambiguous prefix lists.
 const CANDIDATES: usize = 10;
 
-const ROW: &str =
-    "SELECT runs.id, started_us, run_dir, command, pid, finished_us, state, shape, phases, engines, phases_s
-                   FROM runs LEFT JOIN records ON records.id = runs.id";
+/// The columns that [`run_row`] reads.
+pub(super) const COLUMNS: &str =
+    "runs.id, runs.started_us, run_dir, command, pid, finished_us, state, records.shape, phases, engines, phases_s";
+
+/// Every run, with its record if it has one.
+pub(super) const RUNS: &str = "runs LEFT JOIN records ON records.id = runs.id";
 
 /// The results store: `results.db` in SEALBENCH_HOME. Rows are only inserted, and triggers in the file see to it.
 ///
@@ -86,46 +89,21 @@ impl Store {
     /// A store that a newer sealbench wrote, a file that is something else, and a damaged file are errors; none is touched.
     pub fn open(home: &Path) -> anyhow::Result<Store> {
         fs::create_dir_all(home).with_context(|| format!("cannot create {}", home.display()))?;
-        let path = home.join("results.db");
-        let db =
-            Connection::open(&path).with_context(|| format!("cannot open the results store {}", path.display()))?;
-        let store = Store { db, path };
+        Store::at(&home.join(FILE))
+    }
+
+    /// Opens the store in a file, creating it if it is not there, and brings one of an earlier version up to date.
+    pub(super) fn at(path: &Path) -> anyhow::Result<Store> {
+        let db = Connection::open(path).with_context(|| format!("cannot open the results store {}", path.display()))?;
+        let store = Store { db, path: path.to_path_buf() };
         store.db.busy_timeout(BUSY).map_err(|e| store.explain(e))?;
-        if store.version()? != VERSION {
-            store.create()?;
-        }
+        store.bring_up_to_date()?;
         Ok(store)
     }
 
-    /// The version of the layout; 0 for an empty file.
-    fn version(&self) -> anyhow::Result<i64> {
-        let version = self.sql(|db| db.query_row("PRAGMA user_version", [], |row| row.get(0)))?;
-        if version > VERSION {
-            anyhow::bail!(
-                "{} was written by a newer sealbench (store version {version}, this one knows {VERSION}): \
-                 use that sealbench, or another SEALBENCH_HOME; nothing was changed",
-                self.path.display()
-            );
-        }
-        Ok(version)
-    }
-
-    fn create(&self) -> anyhow::Result<()> {
-        let tx = self.begin_write()?;
-        // Another process may have created it since.
-        if self.version()? == VERSION {
-            return Ok(());
-        }
-        let tables: i64 = self.sql(|db| db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)))?;
-        if tables > 0 {
-            anyhow::bail!(
-                "{} is an SQLite file but not a results store: move it away, or use another SEALBENCH_HOME",
-                self.path.display()
-            );
-        }
-        self.sql(|db| db.execute_batch(include_str!("schema.sql")))?;
-        self.sql(|db| db.pragma_update(None, "user_version", VERSION))?;
-        tx.commit().map_err(|e| self.explain(e))
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Notes that a run has started.
@@ -146,7 +124,7 @@ impl Store {
     /// Keeps records that come from elsewhere, all or none: each with its own text and the directory that holds its other files.
     ///
     /// `place` puts those directories where they belong, when every record is accepted and before the store keeps any.
-    pub(super) fn import(
+    pub fn import(
         &self,
         runs: &[(&Record, &str, Option<PathBuf>)],
         place: impl FnOnce() -> anyhow::Result<()>,
@@ -160,7 +138,7 @@ impl Store {
     }
 
     fn insert_record(&self, record: &Record, text: &str, run_dir: Option<&Path>) -> anyhow::Result<()> {
-        if !self.has("runs", &record.id)? {
+        if !self.has_run(&record.id)? {
             self.insert_run(&record.id, &record.started_at, run_dir, &record.spec.given, None)?;
         }
         if self.has_record(&record.id)? {
@@ -204,7 +182,10 @@ impl Store {
     /// The newest runs first, at most `limit` of them.
     pub fn list(&self, limit: Option<u32>) -> anyhow::Result<Vec<RunRow>> {
         let limit = limit.map_or(-1, i64::from);
-        self.rows(&format!("{ROW} ORDER BY started_us DESC, runs.rowid DESC LIMIT ?1"), &[&limit])
+        self.rows(
+            &format!("SELECT {COLUMNS} FROM {RUNS} ORDER BY runs.started_us DESC, runs.rowid DESC LIMIT ?1"),
+            &[&limit],
+        )
     }
 
     /// How many runs the store knows.
@@ -232,7 +213,9 @@ impl Store {
 
     /// Like [`Store::run`], but a run that is not there is `None`.
     pub fn find(&self, id_or_prefix: &str) -> anyhow::Result<Option<RunRow>> {
-        if let Some(row) = self.rows(&format!("{ROW} WHERE runs.id = ?1"), &[&id_or_prefix])?.pop() {
+        if let Some(row) =
+            self.rows(&format!("SELECT {COLUMNS} FROM {RUNS} WHERE runs.id = ?1"), &[&id_or_prefix])?.pop()
+        {
             return Ok(Some(row));
         }
         if !is_id(id_or_prefix) {
@@ -240,7 +223,8 @@ impl Store {
         }
         // Ids are ASCII, so every id with this prefix sorts below the prefix followed by the last character of all.
         let above = format!("{id_or_prefix}\u{10ffff}");
-        let query = format!("{ROW} WHERE runs.id > ?1 AND runs.id < ?2 ORDER BY runs.id LIMIT ?3");
+        let query =
+            format!("SELECT {COLUMNS} FROM {RUNS} WHERE runs.id > ?1 AND runs.id < ?2 ORDER BY runs.id LIMIT ?3");
         let mut rows = self.rows(&query, &[&id_or_prefix, &above, &(CANDIDATES as i64 + 1)])?;
         if rows.len() < 2 {
             return Ok(rows.pop());
@@ -273,16 +257,21 @@ impl Store {
         self.has("records", id)
     }
 
+    /// Whether there is a run with exactly this id.
+    pub fn has_run(&self, id: &str) -> anyhow::Result<bool> {
+        self.has("runs", id)
+    }
+
     fn has(&self, table: &str, id: &str) -> anyhow::Result<bool> {
         let query = format!("SELECT EXISTS (SELECT 1 FROM {table} WHERE id = ?1)");
         self.sql(|db| db.query_row(&query, [id], |row| row.get(0)))
     }
 
-    fn rows(&self, query: &str, values: &[&dyn rusqlite::ToSql]) -> anyhow::Result<Vec<RunRow>> {
+    pub(super) fn rows(&self, query: &str, values: &[&dyn rusqlite::ToSql]) -> anyhow::Result<Vec<RunRow>> {
         self.sql(|db| db.prepare(query)?.query_map(values, run_row)?.collect())
     }
 
-    fn begin_write(&self) -> anyhow::Result<Transaction<'_>> {
+    pub(super) fn begin_write(&self) -> anyhow::Result<Transaction<'_>> {
         Transaction::new_unchecked(&self.db, TransactionBehavior::Immediate).map_err(|e| self.explain(e))
     }
 
@@ -291,11 +280,11 @@ impl Store {
     }
 
     /// SQLite's error as a sentence with the file and what to do.
-    fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
+    pub(super) fn explain(&self, error: rusqlite::Error) -> anyhow::Error {
         let path = self.path.display();
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => anyhow::anyhow!(
-                "{path} is damaged ({error}): move it away and take the runs back with `sealbench results import`"
+                "{path} is damaged ({error}): `sealbench results rescue --out NEW.db` writes what can be read of it into a new store and leaves it as it is"
             ),
             Some(ErrorCode::DatabaseBusy) => {
                 anyhow::anyhow!("{path} has been locked by another process for {} s: try again", BUSY.as_secs())
@@ -436,6 +425,11 @@ mod tests {
             "UPDATE records SET state = 'complete'",
             "DELETE FROM records",
             "REPLACE INTO records SELECT * FROM records",
+            "UPDATE record_facts SET host = 'x'",
+            "DELETE FROM record_facts",
+            "REPLACE INTO record_facts SELECT * FROM record_facts",
+            "UPDATE record_phases SET phase = 'p2'",
+            "DELETE FROM record_phases",
         ] {
             let error = db.execute(statement, []).unwrap_err().to_string();
             assert!(error.contains("append-only"), "{statement}: {error}");
@@ -462,7 +456,7 @@ mod tests {
         let garbage = tempfile::tempdir().unwrap();
         fs::write(garbage.path().join("results.db"), "not a database, but long enough for a header".repeat(9)).unwrap();
         for (home, part) in [
-            (sql("PRAGMA user_version = 2"), "newer sealbench"),
+            (sql("PRAGMA user_version = 3"), "newer sealbench"),
             (sql("CREATE TABLE other (x)"), "not a results store"),
             (garbage, "is damaged"),
         ] {
@@ -487,7 +481,7 @@ mod tests {
         bytes[4096..length / 2].fill(0xa5);
         fs::write(&file, bytes).unwrap();
         let error = Store::open(home.path()).and_then(|store| store.list(None)).unwrap_err().to_string();
-        assert!(error.contains("is damaged") && error.contains("move it away"), "{error}");
+        assert!(error.contains("is damaged") && error.contains("sealbench results rescue --out"), "{error}");
     }
 
     #[test]
@@ -511,14 +505,14 @@ mod tests {
     fn listing_and_lookup_walk_an_index_and_sort_nothing() {
         let (_home, store) = open();
         let plan = |query: &str| {
-            let query = format!("EXPLAIN QUERY PLAN {query}");
+            let query = format!("EXPLAIN QUERY PLAN SELECT {COLUMNS} FROM {RUNS} {query}");
             let lines: Vec<String> =
                 store.sql(|db| db.prepare(&query)?.query_map([], |row| row.get(3))?.collect()).unwrap();
             lines.join("; ")
         };
-        let list = plan(&format!("{ROW} ORDER BY started_us DESC, runs.rowid DESC LIMIT 20"));
+        let list = plan("ORDER BY runs.started_us DESC, runs.rowid DESC LIMIT 20");
         assert!(list.contains("runs_by_start") && list.contains("SEARCH records") && !list.contains("TEMP"), "{list}");
-        let find = plan(&format!("{ROW} WHERE runs.id > 'a' AND runs.id < 'b' ORDER BY runs.id LIMIT 11"));
+        let find = plan("WHERE runs.id > 'a' AND runs.id < 'b' ORDER BY runs.id LIMIT 11");
         assert!(find.contains("SEARCH runs") && !find.contains("TEMP"), "{find}");
     }
 

@@ -1,10 +1,17 @@
 //! The results store: runs and their records in one SQLite file, and bundles that carry runs between stores.
 
+pub mod baseline;
 pub mod bundle;
 mod db;
+mod migrate;
+mod pages;
+mod query;
 mod reference;
+pub mod rescue;
 
-pub use db::{RunRow, RunStart, Store};
+pub use baseline::Baseline;
+pub use db::{FILE, RunRow, RunStart, Store};
+pub use query::Query;
 
 /// Whether a text can be a run's id: 1 to 64 letters, digits, `.`, `_` or `-`, the first one a letter or digit.
 ///

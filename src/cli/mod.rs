@@ -1,5 +1,6 @@
 //! The commands: one file each, thin.
 
+mod baseline;
 pub mod host;
 pub mod params;
 pub mod results;

@@ -1,5 +1,6 @@
 //! What people and other programs read: terminal tables, exports, and how figures are written in them.
 
+pub mod compare;
 pub mod export;
 pub mod ranking;
 pub mod table;

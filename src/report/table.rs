@@ -140,7 +140,7 @@ pub fn gib_per_hour(record: &Record, sectors: u32, wall_s: f64) -> Option<f64> {
 }
 
 /// Nothing for a measured figure; others say what they are wherever they stand.
-fn origin_mark(origin: Origin) -> String {
+pub fn origin_mark(origin: Origin) -> String {
     if origin == Origin::Measured { String::new() } else { format!(" ({})", origin.name()) }
 }
 

@@ -154,7 +154,8 @@ impl<'a> Group<'a> {
 
 /// Whether two samples on one machine are samples of the same.
 fn same(a: &Sample, b: &Sample) -> bool {
-    let settings = |s: &Sample| (s.phase.phase, s.phase.engine, s.phase.concurrent, s.phase.cores.len(), s.phase.origin);
+    let settings =
+        |s: &Sample| (s.phase.phase, s.phase.engine, s.phase.concurrent, s.phase.cores.len(), s.phase.origin);
     let source = match (&a.record.sweep, &b.record.sweep) {
         (Some(a), Some(b)) => (&a.sweep, &a.point, a.twin) == (&b.sweep, &b.point, b.twin),
         (None, None) => a.record.id == b.record.id,
@@ -236,7 +237,9 @@ fn names(groups: &[Group]) -> Vec<String> {
         append(&mut names, groups, |g, is_unique| (!is_unique).then(|| feature(g)));
     }
     // Groups of one run that differ in nothing named here, such as the instances of a mix.
-    append(&mut names, groups, |g, is_unique| (!is_unique).then(|| format!("cores {}", units::ranges(&g.first().cores))));
+    append(&mut names, groups, |g, is_unique| {
+        (!is_unique).then(|| format!("cores {}", units::ranges(&g.first().cores)))
+    });
     append(&mut names, groups, |g, _| (g.origin() != Origin::Measured).then(|| g.origin().name().to_string()));
     names
 }
@@ -282,7 +285,10 @@ mod tests {
         let groups = Group::of(&records, &[0]);
         assert_eq!(groups.len(), 1);
         let group = &groups[0];
-        assert_eq!((group.name.as_str(), group.time.median, group.time.ends()), ("p2 reference", 12.0, Some((10.0, 20.0))));
+        assert_eq!(
+            (group.name.as_str(), group.time.median, group.time.ends()),
+            ("p2 reference", 12.0, Some((10.0, 20.0)))
+        );
         // 8 MiB in 12 s; the interval is turned around.
         assert_eq!(group.median_rate(), Some(3600.0 / 128.0 / 12.0));
         assert_eq!(group.rate.as_ref().unwrap().ends(), Some((3600.0 / 128.0 / 20.0, 3600.0 / 128.0 / 10.0)));
@@ -292,7 +298,9 @@ mod tests {
     #[test]
     fn runs_of_a_sweeps_point_are_pooled_and_others_are_not() {
         let point = |point: &'static str, twin: bool| {
-            move |r: &mut serde_json::Value| r["sweep"] = json!({"sweep": "s", "point": point, "round": 0, "twin": twin})
+            move |r: &mut serde_json::Value| {
+                r["sweep"] = json!({"sweep": "s", "point": point, "round": 0, "twin": twin})
+            }
         };
         let two = |r: &mut serde_json::Value| {
             point("p2 1x1", false)(r);
@@ -344,7 +352,10 @@ mod tests {
     fn an_estimate_says_so_in_its_name_and_beside_its_figures() {
         let records = [record("a", &[10.0], |r| r["phases"][0]["origin"] = "estimated".into())];
         let group = &Group::of(&records, &[0])[0];
-        assert_eq!((group.name.as_str(), group.time_text().as_str()), ("p2 reference, estimated", "10.0 s (estimated)"));
+        assert_eq!(
+            (group.name.as_str(), group.time_text().as_str()),
+            ("p2 reference, estimated", "10.0 s (estimated)")
+        );
         assert!(group.rate_text().ends_with(" (estimated)"));
     }
 }

@@ -90,11 +90,12 @@ mod tests {
 
     /// The texts of the cells of a section's tables, row by row.
     pub fn rows(document: &Document, id: &str) -> Vec<Vec<String>> {
-        let tables = section(document, id).into_iter().flat_map(|section| &section.blocks).flat_map(|block| match block {
-            Block::Table(table) => vec![table],
-            Block::Charts(charts) => charts.iter().map(|chart| &chart.data).collect(),
-            _ => Vec::new(),
-        });
+        let tables =
+            section(document, id).into_iter().flat_map(|section| &section.blocks).flat_map(|block| match block {
+                Block::Table(table) => vec![table],
+                Block::Charts(charts) => charts.iter().map(|chart| &chart.data).collect(),
+                _ => Vec::new(),
+            });
         let texts = |table: &Table| table.rows.iter().map(|row| row.iter().map(text).collect()).collect::<Vec<_>>();
         tables.flat_map(texts).collect()
     }
@@ -102,7 +103,9 @@ mod tests {
     fn text(cell: &Cell) -> String {
         match cell {
             Cell::Plain(text) | Cell::Code(text) | Cell::Tag(_, text) => text.clone(),
-            Cell::Differing(values) => values.iter().map(|(who, value)| format!("{who}={value}")).collect::<Vec<_>>().join(";"),
+            Cell::Differing(values) => {
+                values.iter().map(|(who, value)| format!("{who}={value}")).collect::<Vec<_>>().join(";")
+            }
         }
     }
 
@@ -111,7 +114,12 @@ mod tests {
         let document = document("t", &[sample::record("a")]);
         let ids: Vec<&str> = document.sections.iter().map(|section| section.id).collect();
         assert_eq!(ids, ["summary", "phases", "spans", "limits", "validity", "disclosure", "runs"]);
-        assert!(rows(&document, "phases").iter().any(|row| row[0] == "p2 reference" && row.contains(&"12.4 s".to_string())));
-        assert_eq!(rows(&document, "limits")[0][..5], ["p1 reference", "label", "sha256 chain", "sha256=sha2raw intrinsics", "81.5 %"]);
+        assert!(
+            rows(&document, "phases").iter().any(|row| row[0] == "p2 reference" && row.contains(&"12.4 s".to_string()))
+        );
+        assert_eq!(
+            rows(&document, "limits")[0][..5],
+            ["p1 reference", "label", "sha256 chain", "sha256=sha2raw intrinsics", "81.5 %"]
+        );
     }
 }

@@ -77,7 +77,10 @@ fn failures(figures: &Figures) -> Option<Block> {
 fn estimates(figures: &Figures) -> Option<Block> {
     let others = figures.groups.iter().filter(|group| group.origin() != Origin::Measured).count();
     (others > 0).then(|| {
-        let words = format!("Of {}, {others} were estimated or imported: they are labelled.", count(figures.groups.len(), "set of figures"));
+        let words = format!(
+            "Of {}, {others} were estimated or imported: they are labelled.",
+            count(figures.groups.len(), "set of figures")
+        );
         Block::Verdict(Tone::Info, "Not all is measured.".into(), vec![words])
     })
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{Figures, best, by_key, count};
-use crate::report::chart::heat_map::{Cell as Spot, HeatMap};
 use crate::report::chart::Heading;
+use crate::report::chart::heat_map::{Cell as Spot, HeatMap};
 use crate::report::document::{Block, Cell, Chart, Table};
 use crate::report::group::Group;
 use crate::report::machines::letter;
@@ -14,10 +14,11 @@ use crate::report::units;
 pub fn blocks(figures: &Figures) -> Vec<Block> {
     let points: Vec<&Group> = figures.groups.iter().filter(|group| group.sweep().is_some()).collect();
     let measured: Vec<&Group> = points.iter().copied().filter(|group| !group.is_twin()).collect();
-    let maps: Vec<Chart> = by_key(measured.iter().copied(), |g| (g.sweep(), g.machine, g.shape(), g.phase(), g.engine()))
-        .into_iter()
-        .filter_map(|(_, groups)| map(figures, &groups))
-        .collect();
+    let maps: Vec<Chart> =
+        by_key(measured.iter().copied(), |g| (g.sweep(), g.machine, g.shape(), g.phase(), g.engine()))
+            .into_iter()
+            .filter_map(|(_, groups)| map(figures, &groups))
+            .collect();
     let mut blocks: Vec<Block> = (!maps.is_empty()).then_some(Block::Charts(maps)).into_iter().collect();
     blocks.extend([winners(figures, &measured), twins(&points)].into_iter().filter_map(Table::block));
     blocks
@@ -31,7 +32,8 @@ fn map(figures: &Figures, points: &[&Group]) -> Option<Chart> {
     let host = &first.samples[0].record.host;
     let room = host.allowed_cores.as_ref().map(Vec::len).or(host.topology.threads.map(|threads| threads as usize));
     let spot = |cores: usize, instances: u32| {
-        let here: Vec<&Group> = points.iter().copied().filter(|g| (g.cores(), g.instances) == (cores, instances)).collect();
+        let here: Vec<&Group> =
+            points.iter().copied().filter(|g| (g.cores(), g.instances) == (cores, instances)).collect();
         match best(&here) {
             Some(group) => Spot::Rate { rate: group.median_rate().unwrap_or(f64::NAN), note: note(group, here.len()) },
             None if room.is_some_and(|room| cores.saturating_mul(instances as usize) > room) => Spot::DoesNotFit,
@@ -43,7 +45,8 @@ fn map(figures: &Figures, points: &[&Group]) -> Option<Chart> {
     let title = format!("{} {}: GiB/h by cores and instances", first.phase(), first.engine());
     let of = format!("{}, sweep {}", first.shape(), first.sweep().unwrap_or_default());
     let subtitle = if figures.machines.len() > 1 { format!("{of}, machine {}", letter(first.machine)) } else { of };
-    let best_text = best(points).map_or_else(String::new, |g| format!("The best is {} with {} GiB/h.", g.layout(), g.rate_text()));
+    let best_text =
+        best(points).map_or_else(String::new, |g| format!("The best is {} with {} GiB/h.", g.layout(), g.rate_text()));
     let columns: Vec<String> = columns.iter().map(u32::to_string).collect();
     let data = grid_table(&title, &columns, &grid);
     let description = format!("Rates of all instances together. {best_text}");
@@ -83,11 +86,14 @@ fn winners(figures: &Figures, points: &[&Group]) -> Table {
     let mut columns = vec![("phase", Left), ("best configuration", Left), ("GiB/h", Right), ("95 % interval", Right)];
     columns.extend([("runner-up", Left), ("GiB/h", Right), ("told apart", Left)]);
     let mut table = Table::new("The best configuration of each phase, by output per hour", columns);
-    for ((_, machine, _, phase), groups) in by_key(points.iter().copied(), |g| (g.sweep(), g.machine, g.shape(), g.phase())) {
+    for ((_, machine, _, phase), groups) in
+        by_key(points.iter().copied(), |g| (g.sweep(), g.machine, g.shape(), g.phase()))
+    {
         let Some(first) = best(&groups) else { continue };
         let others: Vec<&Group> = groups.into_iter().filter(|group| !std::ptr::eq(*group, first)).collect();
         let second = best(&others);
-        let name = if figures.machines.len() > 1 { format!("{phase} on {}", letter(machine)) } else { phase.to_string() };
+        let name =
+            if figures.machines.len() > 1 { format!("{phase} on {}", letter(machine)) } else { phase.to_string() };
         let cells = [
             name,
             first.name.clone(),
@@ -117,7 +123,9 @@ fn told_apart(first: &Group, second: &Group) -> String {
 fn twins(points: &[&Group]) -> Table {
     let columns = [("A/A pair", Left), ("first", Right), ("second", Right), ("apart", Right), ("samples", Left)];
     let mut table = Table::new("The same settings measured twice: what differs here is noise", columns);
-    let key = |g: &Group| (g.sweep().map(str::to_string), g.machine, g.shape(), g.phase(), g.engine(), g.cores(), g.instances);
+    let key = |g: &Group| {
+        (g.sweep().map(str::to_string), g.machine, g.shape(), g.phase(), g.engine(), g.cores(), g.instances)
+    };
     for twin in points.iter().filter(|group| group.is_twin()) {
         let Some(other) = points.iter().find(|group| !group.is_twin() && key(group) == key(twin)) else { continue };
         let (first, second) = (other.time.median, twin.time.median);

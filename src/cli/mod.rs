@@ -2,6 +2,7 @@
 
 pub mod host;
 pub mod params;
+pub mod report;
 pub mod results;
 pub mod run;
 
@@ -23,6 +24,7 @@ enum Command {
     Run(run::RunArgs),
     Params(params::ParamsArgs),
     Results(results::ResultsArgs),
+    Report(report::ReportArgs),
     Host(host::HostArgs),
     /// One trial on stdin, one report on stdout (started by run)
     #[command(hide = true)]
@@ -47,6 +49,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run(args) => run::run(args),
         Command::Params(args) => params::run(args),
         Command::Results(args) => results::run(args),
+        Command::Report(args) => report::run(args),
         Command::Host(args) => host::run(args),
         Command::Worker => worker::main(),
     }

@@ -208,7 +208,7 @@ fn names(groups: &[Group]) -> Vec<String> {
     let threads: Feature = |g| format!("{} threads", g.first().threads);
     let kernel: Feature = |g| g.first().kernel.values().cloned().collect::<Vec<_>>().join(" ");
     let features: [Feature; 8] = [
-        Group::layout,
+        |g| g.layout(),
         |g| g.shape().to_string(),
         |g| format!("{} sectors", g.sectors()),
         threads,
@@ -226,7 +226,9 @@ fn names(groups: &[Group]) -> Vec<String> {
     for feature in features {
         let values: Vec<String> = groups.iter().map(feature).collect();
         let mut of_base: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-        bases.iter().zip(&values).for_each(|(base, value)| drop(of_base.entry(base).or_default().insert(value)));
+        for (base, value) in bases.iter().zip(&values) {
+            of_base.entry(base).or_default().insert(value);
+        }
         for ((name, base), value) in names.iter_mut().zip(&bases).zip(&values) {
             if of_base[base.as_str()].len() > 1 && !value.is_empty() {
                 *name = format!("{name}, {value}");

@@ -173,7 +173,7 @@ fn groups(groups: &Option<Vec<Vec<usize>>>) -> String {
 /// A field with its values: one if all machines agree, else those there are, each with the letters of its machines.
 pub fn compare(machines: &[Machine]) -> Vec<(&'static str, Vec<(String, String)>)> {
     let names = machines.first().into_iter().flat_map(|machine| machine.fields.iter().map(|(name, _)| *name));
-    let row = |(n, name)| {
+    let row = |(n, name): (usize, &'static str)| {
         let mut values: Vec<(String, String)> = Vec::new();
         for (machine, found) in machines.iter().enumerate() {
             let (value, letter) = (&found.fields[n].1, letter(machine));

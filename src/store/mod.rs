@@ -3,6 +3,7 @@
 pub mod bundle;
 mod db;
 mod reference;
+mod sweep;
 
 pub use db::{RunRow, RunStart, Store};
 

@@ -97,10 +97,10 @@ mod tests {
             })
         };
         let records = [on("a", "Slow", 0.9), on("b", "Quick", 0.5), on("c", "Quick", 0.4)];
-        let document = document("t", &records);
-        let rows = rows(&document, "machines");
+        let page = document("t", &records);
+        let rows = rows(&page, "machines");
         assert_eq!(rows[0][..5], ["B: Quick, bench-1", "2 cores", "70.3", "", "100 %"]);
-        assert_eq!(rows[1][..5], ["A: Slow, bench-1", "2 cores", "31.3", "", "44.4 %"]);
-        assert!(section(&super::document("t", &records[1..]), "machines").is_none(), "one machine is no comparison");
+        assert_eq!(rows[1][..5], ["A: Slow, bench-1", "2 cores", "31.2", "", "44.4 %"]);
+        assert!(section(&document("t", &records[1..]), "machines").is_none(), "one machine is no comparison");
     }
 }

@@ -111,11 +111,11 @@ mod tests {
         };
         let document = document("t", &[run("a", &[0, 1], 0.5), run("b", &[0], 0.9)]);
         let rows = rows(&document, "scaling");
-        assert_eq!(rows[0], ["1", "31.3", "", "100 %", "p1 reference, 1 core"]);
-        assert_eq!(rows[1], ["2", "56.3", "", "90.0 %", "p1 reference, 2 cores"]);
+        assert_eq!(rows[0], ["1", "31.2", "", "100 %", "p1 reference, 1 core"]);
+        assert_eq!(rows[1], ["2", "56.2", "", "90.0 %", "p1 reference, 2 cores"]);
         let super::Block::Charts(charts) = &section(&document, "scaling").unwrap().blocks[0] else { panic!() };
         let svg = charts[0].svg.clone().into_string();
         assert!(svg.contains(">ideal<") && svg.contains(">limit of label (sha256 chain)<"), "{svg}");
-        assert!(svg.contains("the rate grows from 31.3 to 56.3 GiB/h, to 1.80 times."), "{svg}");
+        assert!(svg.contains("the rate grows from 31.2 to 56.2 GiB/h, to 1.80 times."), "{svg}");
     }
 }

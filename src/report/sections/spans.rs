@@ -46,7 +46,7 @@ fn run_chart(record: &Record) -> Option<Chart> {
     let several = record.phases.iter().any(|phase| phase.instance > 0);
     for phase in record.phases.iter().take(MOST_PARTS) {
         let begun: jiff::Timestamp = phase.started_at.parse().ok()?;
-        let stretch = Stretch { start_s: (begun - start).total(jiff::Unit::Second).ok()?, length_s: phase.wall_s };
+        let stretch = Stretch { start_s: begun.duration_since(start).as_secs_f64(), length_s: phase.wall_s };
         let instance = if several { format!(" #{}", phase.instance) } else { String::new() };
         let name = format!("{} {}{instance}", phase.phase, phase.engine);
         match rows.iter_mut().find(|row| row.name == name) {

@@ -10,6 +10,7 @@ mod pages;
 mod query;
 mod reference;
 pub mod rescue;
+mod sweep;
 
 pub use baseline::Baseline;
 pub use db::{FILE, RunRow, RunStart, Store};

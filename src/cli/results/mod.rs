@@ -290,7 +290,7 @@ fn import(store: &Store, home: &Path, file: &Path, out: &mut dyn Write) -> anyho
 }
 
 /// Ids of runs named on the command line, each once; every one must have a record.
-fn recorded(store: &Store, runs: &[String]) -> anyhow::Result<Vec<String>> {
+pub(crate) fn recorded(store: &Store, runs: &[String]) -> anyhow::Result<Vec<String>> {
     let mut ids: Vec<String> = Vec::new();
     for run in runs {
         let row = side::resolve(store, run)?;

@@ -87,7 +87,9 @@ fn facts(records: &[Record]) -> Facts {
                 let key = format!("{} {}: {name}", phase.phase, phase.engine);
                 facts.entry(key).or_default().insert(value);
             };
-            add("pages", phase.pages.clone());
+            if let Some(pages) = &phase.pages {
+                add("pages", pages.clone());
+            }
             add("sectors", phase.sectors.to_string());
             if let Some(variant) = &phase.variant {
                 add("variant", variant.clone());

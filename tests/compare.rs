@@ -135,3 +135,47 @@ fn a_single_sample_is_honest_about_what_it_does_not_tell() {
     assert_eq!(pair["ratio"], 9.0);
     assert!(report["warnings"].to_string().contains("--repeats 5"), "{report:#}");
 }
+
+#[test]
+fn what_criterion_measured_is_imported_listed_and_compared() {
+    let home = Home::new();
+    let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/criterion");
+    let imported = home.run(&["results", "import-criterion", dir]).success().stdout;
+    assert!(imported.starts_with("4 results imported"), "{imported}");
+    assert!(home.run(&["results", "import-criterion", dir]).success().stdout.starts_with("0 results imported, 4"));
+    let listed = home.run(&words("results list --kernels")).success().stdout;
+    assert!(listed.contains("graph/512 MiB/avx2") && listed.contains("elements/s"), "{listed}");
+    let report = compare(&home, "kernels:graph@v1", "kernels:graph@v1");
+    let pair = &report["kernels"][0]["seconds"];
+    assert_eq!((&pair["ratio"], &pair["verdict"]), (&json!(1.0), &json!("not distinguishable")));
+    assert_eq!((&pair["n_a"], &report["kernels"][0]["bench"]), (&json!(30), &json!("graph/512 MiB/avx2")));
+    home.run(&words("results compare kernels:graph@v1 kernels:graph@v1 --fail-if-slower 1")).success();
+    home.run(&words("results compare kernels:label kernels:graph")).fails(2, &["list --kernels"]);
+    run(&home, &[1.0], "").success();
+    home.run(&words("results compare kernels:graph last")).fails(2, &["kernels with kernels"]);
+    home.run(&["results", "import-criterion", "nowhere"]).fails(1, &["nowhere"]);
+}
+
+#[test]
+fn a_damaged_store_is_rescued_into_a_new_file() {
+    let home = Home::new();
+    for n in 0..6 {
+        run(&home, &times(n, 10.0), "").success();
+    }
+    let store = home.path("home/results.db");
+    let mut bytes = std::fs::read(&store).unwrap();
+    let pages = bytes.len() / 4096;
+    for page in [pages / 2, pages * 2 / 3] {
+        bytes[page * 4096..(page + 1) * 4096].fill(0xa5);
+    }
+    bytes[4096..2 * 4096].fill(0xa5);
+    std::fs::write(&store, &bytes).unwrap();
+    home.run(&words("results list")).fails(1, &["is damaged", "results rescue --out"]);
+    let rescued = home.run(&words("results rescue --out new.db")).success().stdout;
+    assert!(rescued.contains("of 6 records") && rescued.contains("Nothing was changed"), "{rescued}");
+    assert_eq!(std::fs::read(&store).unwrap(), bytes);
+    home.run(&words("results rescue --out new.db")).fails(2, &["already there"]);
+    std::fs::rename(home.path("new.db"), &store).unwrap();
+    let listed = home.run(&words("results list")).success().stdout;
+    assert!(listed.matches("complete").count() >= 3, "{listed}");
+}

@@ -127,12 +127,13 @@ fn result(dir: &Path) -> anyhow::Result<KernelBench> {
     if benchmark.full_id.is_empty() || long || benchmark.full_id.chars().any(char::is_control) {
         bail!("full_id in {BENCHMARK} is no name of a kernel");
     }
-    let written = fs::metadata(dir.join(SAMPLE)).and_then(|meta| meta.modified())?;
+    let written = Timestamp::try_from(fs::metadata(dir.join(SAMPLE)).and_then(|meta| meta.modified())?)?;
     Ok(KernelBench {
         digest: digest.finalize().to_hex().to_string(),
         bench: benchmark.full_id,
         baseline: name.to_string(),
-        measured_at: Timestamp::try_from(written)?,
+        // As exact as the store keeps it.
+        measured_at: Timestamp::from_microsecond(written.as_microsecond())?,
         host: None,
         cpu: None,
         build: Value::Null,
@@ -169,4 +170,93 @@ fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
         bail!("{} has more than {MAX_FILE} bytes", path.display());
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::exit_code;
+    use crate::store::{KernelQuery, Store};
+
+    /// What `cargo bench -p sealbench-kernels --bench graph` left, run twice, the second time with `--save-baseline v1`.
+    fn written() -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/criterion")
+    }
+
+    /// A copy of one result, to damage.
+    fn copy() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        let result = dir.path().join("graph_512 MiB/avx2/new");
+        fs::create_dir_all(&result).unwrap();
+        for name in [BENCHMARK, ESTIMATES, SAMPLE] {
+            fs::copy(written().join("graph_512 MiB/avx2/new").join(name), result.join(name)).unwrap();
+        }
+        (dir, result)
+    }
+
+    #[test]
+    fn what_criterion_wrote_is_read_with_its_names_units_and_times() {
+        let benches = read(&written()).unwrap();
+        let names: Vec<(&str, &str)> = benches.iter().map(|b| (b.bench.as_str(), b.baseline.as_str())).collect();
+        // The first run's result of avx2 is criterion's "base"; that of the scalar model was run once, so its "base" is its "new".
+        let avx2 = "graph/512 MiB/avx2";
+        assert_eq!(names, [(avx2, "new"), (avx2, "new"), (avx2, "v1"), ("graph/512 MiB/scalar model", "new")]);
+        let scalar = &benches[3];
+        assert_eq!(scalar.throughput, Some(Throughput { unit: "Elements".to_string(), count: 16 }));
+        assert_eq!(scalar.samples.len(), 30);
+        // Criterion's own report: 160.82 to 186.02 us.
+        let median = crate::measure::stats::median(&scalar.samples).unwrap();
+        assert!((160e-6..187e-6).contains(&median), "{median}");
+        assert_eq!(scalar.build["version"], env!("CARGO_PKG_VERSION"));
+    }
+
+    #[test]
+    fn a_result_comes_into_the_store_once() {
+        let home = tempfile::tempdir().unwrap();
+        let store = Store::open(home.path()).unwrap();
+        let benches = read(&written()).unwrap();
+        assert_eq!(store.keep_kernel_benches(&benches).unwrap(), 4);
+        assert_eq!(store.keep_kernel_benches(&benches).unwrap(), 0);
+        let query = KernelQuery { prefix: "graph/512 MiB/avx2".to_string(), ..KernelQuery::default() };
+        let v1 = KernelQuery { baseline: Some("v1".to_string()), ..query.clone() };
+        let found = store.kernel_benches(&v1).unwrap().pop().unwrap();
+        assert_eq!(Some(&found), benches.iter().find(|bench| bench.baseline == "v1"));
+        let count = |query: &KernelQuery| store.kernel_benches(query).unwrap().len();
+        assert_eq!(count(&KernelQuery::default()), 2, "the newest of each kernel");
+        assert_eq!([0, 1, 2, 3].map(|back| count(&KernelQuery { back, ..query.clone() })), [1, 1, 1, 0]);
+        assert_eq!(count(&KernelQuery { host: Some("elsewhere".to_string()), ..query.clone() }), 0);
+        assert_eq!(count(&KernelQuery { prefix: "label".to_string(), ..query }), 0);
+        for statement in ["DELETE FROM kernel_benches", "REPLACE INTO kernel_benches SELECT * FROM kernel_benches"] {
+            let error = store.sql(|db| db.execute(statement, [])).unwrap_err();
+            assert!(error.to_string().contains("append-only"), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_criterion_would_not_write_is_refused() {
+        let sample =
+            |iters: &str, times: &str| format!(r#"{{"sampling_mode":"Flat","iters":{iters},"times":{times}}}"#);
+        let long = format!(r#"{{"full_id":"{}","throughput":null}}"#, "x".repeat(513));
+        for (name, text, part) in [
+            (SAMPLE, sample("[1.0]", "[1.0, 2.0]"), "belong together"),
+            (SAMPLE, sample("[0.0]", "[1.0]"), "belong together"),
+            (SAMPLE, sample("[1.0]", "[-1.0]"), "belong together"),
+            (SAMPLE, sample("[]", "[]"), "belong together"),
+            (SAMPLE, sample("[1.0]", "[1e300]"), "not of the samples"),
+            (SAMPLE, "[".repeat(100_000), SAMPLE),
+            (ESTIMATES, "{}".to_string(), ESTIMATES),
+            (BENCHMARK, long, "no name of a kernel"),
+            (BENCHMARK, r#"{"full_id":"a\u001b[2J"}"#.to_string(), "no name of a kernel"),
+        ] {
+            let (dir, result) = copy();
+            fs::write(result.join(name), text).unwrap();
+            let error = format!("{:#}", read(dir.path()).unwrap_err());
+            assert!(error.contains(part) && error.contains("is no result of criterion"), "{name}: {error}");
+        }
+        let (dir, result) = copy();
+        fs::remove_file(result.join(SAMPLE)).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", result.join(SAMPLE)).unwrap();
+        assert!(format!("{:#}", read(dir.path()).unwrap_err()).contains("not a plain file"));
+        assert_eq!(exit_code(&read(tempfile::tempdir().unwrap().path()).unwrap_err()), 2);
+    }
 }

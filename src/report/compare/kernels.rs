@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::{Pair, SCHEMA, largest, list, noise};
+use super::{Pair, SCHEMA, list, noise};
 use crate::error::Stop;
 use crate::store::KernelBench;
 
@@ -41,7 +41,7 @@ pub fn compare_kernels(
 ) -> anyhow::Result<KernelReport> {
     let row = |a: &KernelBench| {
         let b = b.iter().find(|b| b.bench == a.bench)?;
-        let floor = largest([noise(&a.samples), noise(&b.samples)].into_iter().flatten());
+        let floor = noise::floor(&a.samples, &b.samples, std::iter::empty());
         Some(KernelRow { bench: a.bench.clone(), seconds: Pair::of_times(&a.samples, &b.samples, floor) })
     };
     let kernels: Vec<KernelRow> = a.iter().filter_map(row).collect();

@@ -3,7 +3,9 @@
 mod disclosure;
 mod groups;
 mod kernels;
+mod noise;
 mod text;
+mod warnings;
 
 use std::collections::BTreeSet;
 
@@ -14,10 +16,9 @@ pub use kernels::{KernelReport, KernelRow, compare_kernels};
 pub use text::{kernel_text, text};
 
 use crate::error::Stop;
-use crate::measure::stats::{self, Verdict, judge, median};
+use crate::measure::stats::{Verdict, judge, median};
 use crate::phase::{Engine, Phase};
-use crate::report::units;
-use crate::trial::record::{Origin, Record, RunState, Severity};
+use crate::trial::record::Record;
 use groups::{Group, Key};
 
 /// The value of [`Report::schema`].
@@ -180,17 +181,14 @@ pub fn compare(a: &Side, b: &Side, twins: &[Record]) -> anyhow::Result<Report> {
     for (a, b) in &pairs {
         refuse_other_shapes(a, b)?;
     }
-    let arms = twin_differences(twins);
+    let arms = noise::arms(twins);
     let rows: Vec<Row> = pairs.iter().map(|(a, b)| row(a, b, &arms)).collect();
-    let mut warnings = side_warnings(a, "A");
-    warnings.extend(side_warnings(b, "B"));
-    warnings.extend(pair_warnings(a, b, &pairs, &rows));
-    warnings.extend(unpaired(&groups_a, &groups_b, &pairs));
+    let warnings = warnings::warnings(a, b, (&groups_a, &groups_b), &pairs, &rows);
     Ok(Report {
         schema: SCHEMA,
         a: named(a),
         b: named(b),
-        noise: noise_source(&rows, &arms),
+        noise: noise::source(&rows, &arms),
         phases: rows,
         differences: disclosure::differences(&a.records, &b.records),
         warnings,
@@ -250,7 +248,7 @@ fn refuse_other_shapes(a: &Group, b: &Group) -> anyhow::Result<()> {
 
 fn row(a: &Group, b: &Group, arms: &[(Key, f64)]) -> Row {
     let arm = arms.iter().filter(|(key, _)| (key.phase, key.engine) == (b.key.phase, b.key.engine)).map(|(_, d)| *d);
-    let floor = |a: &[f64], b: &[f64]| largest([noise(a), noise(b)].into_iter().flatten().chain(arm.clone()));
+    let floor = |a: &[f64], b: &[f64]| noise::floor(a, b, arm.clone());
     let pair = |a: &[f64], b: &[f64]| Pair::of_times(a, b, floor(a, b));
     let rates = a.key.concurrent > 1 || b.key.concurrent > 1;
     let spans = a.spans.iter().filter_map(|(name, a)| {
@@ -268,123 +266,6 @@ fn row(a: &Group, b: &Group, arms: &[(Key, f64)]) -> Row {
             .then(|| Pair::of_rates(&a.rates, &b.rates, floor(&a.rates, &b.rates))),
         spans: spans.collect(),
     }
-}
-
-/// The noise of samples in the order in which they were taken.
-fn noise(samples: &[f64]) -> Option<f64> {
-    stats::noise(&(0..).zip(samples.iter().copied()).collect::<Vec<_>>())
-}
-
-fn largest(values: impl Iterator<Item = f64>) -> Option<f64> {
-    values.fold(None, |most, value| Some(most.map_or(value, |most: f64| most.max(value))))
-}
-
-/// How far the two arms of an A/A pair are apart in each phase, as a ratio: runs marked as twins against those with the same settings.
-fn twin_differences(records: &[Record]) -> Vec<(Key, f64)> {
-    let is_twin = |record: &&Record| record.sweep.as_ref().is_some_and(|sweep| sweep.twin);
-    let (twins, others): (Vec<&Record>, Vec<&Record>) = records.iter().partition(is_twin);
-    let same = |record: &&&Record| twins.iter().any(|twin| disclosure::same_settings(twin, record));
-    let side = |records: Vec<&Record>| Side { records: records.into_iter().cloned().collect(), ..Side::default() };
-    let partners: Vec<&Record> = others.iter().filter(same).copied().collect();
-    let (a, b) = (Group::of(&side(partners)), Group::of(&side(twins)));
-    let exact = |(a, b): &(&Group, &Group)| a.key == b.key && a.shapes == b.shapes;
-    let difference = |(a, b): (&Group, &Group)| {
-        let ratio = median(&b.walls)? / median(&a.walls)?;
-        Some((a.key, ratio.max(1.0 / ratio) - 1.0)).filter(|(_, difference)| difference.is_finite())
-    };
-    groups::pairs(&a, &b).into_iter().filter(exact).filter_map(difference).collect()
-}
-
-fn noise_source(rows: &[Row], arms: &[(Key, f64)]) -> String {
-    let floors: Vec<f64> = rows.iter().filter_map(|row| row.wall_s.noise_floor).collect();
-    let (Some(least), Some(most)) = (floors.iter().copied().reduce(f64::min), largest(floors.iter().copied())) else {
-        return "not known: it takes four repeats on a side, or an A/A pair of a sweep".to_string();
-    };
-    let source = match arms {
-        [] => "the repeats' own, even against odd ones",
-        _ => "the larger of the repeats' own, even against odd ones, and the sweep's A/A pair",
-    };
-    let range = if least == most {
-        units::percent(most)
-    } else {
-        format!("{} to {}", units::percent(least), units::percent(most))
-    };
-    format!("{range} ({source})")
-}
-
-fn side_warnings(side: &Side, name: &str) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let records = || side.records.iter();
-    let phases = || records().flat_map(|record| &record.phases);
-    let unfinished = records().filter(|record| record.state != RunState::Complete).count();
-    if unfinished > 0 {
-        warnings.push(format!("{name}: {unfinished} of {} runs did not complete", side.records.len()));
-    }
-    let wrong = phases().filter(|phase| phase.verified.ok == Some(false)).count();
-    if wrong > 0 {
-        warnings.push(format!("{name}: {wrong} outputs are wrong: their times mean nothing"));
-    }
-    if phases().any(|phase| phase.origin != Origin::Measured) {
-        warnings.push(format!("{name}: some figures were not measured here but imported or estimated"));
-    }
-    let errors: BTreeSet<&str> = records()
-        .flat_map(|record| &record.validity.findings)
-        .filter(|finding| finding.severity == Severity::Error)
-        .map(|finding| finding.code.as_str())
-        .collect();
-    if !errors.is_empty() {
-        warnings.push(format!(
-            "{name}: findings speak against its figures: {}",
-            list(errors.into_iter().map(String::from))
-        ));
-    }
-    let points: BTreeSet<&str> =
-        records().filter_map(|record| record.sweep.as_ref()).map(|sweep| sweep.point.as_str()).collect();
-    if points.len() > 1 || disclosure::mixed_settings(&side.records) {
-        warnings.push(format!("{name} pools runs with different settings; what differs is listed with '|'"));
-    }
-    warnings
-}
-
-fn pair_warnings(a: &Side, b: &Side, pairs: &[(&Group, &Group)], rows: &[Row]) -> Vec<String> {
-    let mut warnings = Vec::new();
-    let seeds = |side: &Side| -> BTreeSet<String> {
-        side.records
-            .iter()
-            .map(|record| record.seed.map_or_else(|| "none".to_string(), |seed| seed.to_string()))
-            .collect()
-    };
-    if seeds(a) != seeds(b) {
-        warnings.push("the seeds differ: the sectors hold different data".to_string());
-    }
-    let shapes = |side: &Side| -> BTreeSet<String> {
-        side.records.iter().map(|record| record.spec.resolved.shape.to_string()).collect()
-    };
-    if shapes(a) != shapes(b) {
-        let text = "the shapes differ, though not for the phases compared";
-        warnings.push(format!("{text}: {} and {}", list(shapes(a).into_iter()), list(shapes(b).into_iter())));
-    }
-    if pairs.iter().any(|(a, b)| a.sectors != b.sectors || a.sectors.len() > 1) {
-        warnings.push("batches of different sizes: times are per sector".to_string());
-    }
-    let single: Vec<String> = rows.iter().filter(|row| row.wall_s.n_a.min(row.wall_s.n_b) < 2).map(Row::name).collect();
-    if !single.is_empty() {
-        let text = "a single sample on a side says nothing about its spread";
-        warnings
-            .push(format!("{text}, so nothing is told apart: {} (run with --repeats 5 or more)", single.join(", ")));
-    }
-    warnings
-}
-
-fn unpaired(a: &[Group], b: &[Group], pairs: &[(&Group, &Group)]) -> Vec<String> {
-    let only = |groups: &[Group], name: &str, used: &dyn Fn(&Key) -> bool| {
-        let left: Vec<String> =
-            groups.iter().filter(|group| !used(&group.key)).map(|group| group.key.to_string()).collect();
-        (!left.is_empty()).then(|| format!("only in {name}: {}", left.join(", ")))
-    };
-    let in_a = only(a, "A", &|key| pairs.iter().any(|(a, _)| a.key == *key));
-    let in_b = only(b, "B", &|key| pairs.iter().any(|(_, b)| b.key == *key));
-    in_a.into_iter().chain(in_b).collect()
 }
 
 #[cfg(test)]

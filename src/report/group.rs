@@ -36,7 +36,8 @@ pub struct Group<'a> {
 }
 
 impl<'a> Group<'a> {
-    /// The groups of records on machines (an index for each record), in the order in which they first appear.
+    /// The groups of records on machines (an index for each record), by phase, engine, machine and layout; else in the order in which they
+    /// first appear.
     pub fn of(records: &'a [Record], machines: &[usize]) -> Vec<Group<'a>> {
         let mut sets: Vec<(usize, Vec<Sample>)> = Vec::new();
         for (record, &machine) in records.iter().zip(machines) {
@@ -49,6 +50,7 @@ impl<'a> Group<'a> {
             }
         }
         let mut groups: Vec<Group> = sets.into_iter().filter_map(|(machine, set)| Group::new(machine, set)).collect();
+        groups.sort_by_key(|g| (g.phase(), g.engine().to_string(), g.machine, g.is_twin(), g.cores(), g.instances));
         let names = names(&groups);
         groups.iter_mut().zip(names).for_each(|(group, name)| group.name = name);
         groups
@@ -198,7 +200,10 @@ fn rate_of_one(samples: &[Sample], time: &Statistics) -> Option<Statistics> {
 /// A name for each group: phase and engine, and of the other settings those in which groups of the same phase and engine differ.
 fn names(groups: &[Group]) -> Vec<String> {
     type Feature = fn(&Group) -> String;
-    let threads: Feature = |g| g.first().threads.map_or_else(String::new, |threads| format!("{threads} threads"));
+    let threads: Feature = |g| match g.first().threads {
+        Some(threads) if threads as usize != g.cores() => format!("{threads} threads"),
+        _ => String::new(),
+    };
     let kernel: Feature = |g| g.first().kernel.values().cloned().collect::<Vec<_>>().join(" ");
     let features: [Feature; 8] = [
         |g| g.layout(),

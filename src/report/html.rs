@@ -21,8 +21,6 @@ pub fn render(document: &Document) -> String {
                 meta http-equiv="Content-Security-Policy" content=(POLICY);
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
-                // An empty icon: a browser would ask the server for one.
-                link rel="icon" href="data:,";
                 title { (clean(&document.title)) }
                 style { (PreEscaped(STYLE)) }
             }
@@ -118,7 +116,7 @@ mod tests {
             assert!(!page.contains(foreign), "{foreign}");
         }
         let links: Vec<&str> = page.split("href=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
-        assert!(links.iter().all(|link| link.starts_with('#') || *link == "data:,"), "{links:?}");
+        assert!(links.iter().all(|link| link.starts_with('#')), "{links:?}");
         assert_eq!(
             page.matches("http:").count() + page.matches("https:").count(),
             page.matches("xmlns=\"http:").count()

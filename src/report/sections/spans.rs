@@ -6,7 +6,6 @@ use crate::report::chart::waterfall::{Row, Stretch, Waterfall};
 use crate::report::document::{Block, Chart, Table};
 use crate::report::group::{Group, Sample};
 use crate::report::table::Align::{Left, Right};
-use crate::report::table::origin_mark;
 use crate::report::units;
 use crate::trial::record::{PhaseRecord, Record, Span};
 
@@ -51,7 +50,7 @@ fn run_chart(record: &Record) -> Option<Chart> {
         let name = format!("{} {}{instance}", phase.phase, phase.engine);
         match rows.iter_mut().find(|row| row.name == name) {
             Some(row) => row.stretches.push(stretch),
-            None => rows.push(Row { name, figure: String::new(), stretches: vec![stretch], aside: false }),
+            None => rows.push(row(name, vec![stretch], false)),
         }
     }
     if rows.len() < 2 {
@@ -59,13 +58,13 @@ fn run_chart(record: &Record) -> Option<Chart> {
     }
     rows.truncate(MOST_SPANS);
     let total = |row: &Row| row.stretches.iter().map(|stretch| stretch.length_s).sum::<f64>();
-    rows.iter_mut().for_each(|row| row.figure = units::duration(total(row)));
+    rows.iter_mut().for_each(|row| row.time = units::duration(total(row)));
     let title = "The run: its phases".to_string();
     let mut data =
         Table::new(&format!("Phases of run {}", record.id), [("phase", Left), ("began after", Right), ("time", Right)]);
     for row in &rows {
         let began = row.stretches.first().map_or(0.0, |stretch| stretch.start_s);
-        data.row([row.name.clone(), units::duration(began), row.figure.clone()].map(Into::into));
+        data.row([row.name.clone(), units::duration(began), row.time.clone()].map(Into::into));
     }
     let description =
         "The timed part of each phase on the run's own clock; between them inputs are checked and outputs hashed.";
@@ -77,7 +76,7 @@ fn run_chart(record: &Record) -> Option<Chart> {
 /// The spans of a group's typical sample.
 fn phase_chart(group: &Group) -> Chart {
     let Sample { record, phase } = group.typical();
-    let title = format!("{}: {}", group.name, group_time(phase));
+    let title = format!("{}: {}", group.name, units::duration(phase.wall_s));
     let repeat = if group.samples.len() > 1 { format!(", repeat {}, the median", phase.repeat) } else { String::new() };
     let rows = rows(phase);
     let longest = phase.spans.iter().max_by(|a, b| a.wall_s.total_cmp(&b.wall_s));
@@ -87,10 +86,6 @@ fn phase_chart(group: &Group) -> Chart {
     let heading = Heading { title: title.clone(), subtitle: format!("run {}{repeat}", record.id), description };
     let svg = Waterfall { heading, x_title: "time, spans end to end".to_string(), rows }.draw();
     Chart { svg, data: table(&title, phase) }
-}
-
-fn group_time(phase: &PhaseRecord) -> String {
-    format!("{}{}", units::duration(phase.wall_s), origin_mark(phase.origin))
 }
 
 /// Whether the phase's time contains the span: all but the reading of parameters.
@@ -105,28 +100,36 @@ fn rows(phase: &PhaseRecord) -> Vec<Row> {
     let mut rows: Vec<Row> = Vec::new();
     for span in phase.spans.iter().take(MOST_SPANS) {
         let at = if is_inside(span) { &mut inside } else { &mut before };
-        let mut row = Row {
-            name: span.name.clone(),
-            figure: figure(phase, span),
-            stretches: Vec::new(),
-            aside: !is_inside(span),
-        };
-        row.stretches = stretches(span, *at);
+        rows.push(Row {
+            time: units::duration(span.wall_s),
+            share: share(phase, span),
+            ..row(span.name.clone(), stretches(span, *at), !is_inside(span))
+        });
         *at += span.wall_s;
-        rows.push(row);
     }
     let more = phase.spans.len().saturating_sub(MOST_SPANS);
     if more > 0 {
-        let words = (format!("{more} more spans"), String::new());
-        rows.push(Row { name: words.0, figure: words.1, stretches: Vec::new(), aside: true });
+        rows.push(row(format!("{more} more spans"), Vec::new(), true));
     }
     let rest = phase.wall_s - inside;
     if more == 0 && rest > 0.005 * phase.wall_s {
-        let figure = format!("{}  {}", units::duration(rest), units::percent(rest / phase.wall_s));
-        let stretches = vec![Stretch { start_s: inside, length_s: rest }];
-        rows.push(Row { name: "in no span".to_string(), figure, stretches, aside: true });
+        rows.push(Row {
+            time: units::duration(rest),
+            share: units::percent(rest / phase.wall_s),
+            ..row("in no span".to_string(), vec![Stretch { start_s: inside, length_s: rest }], true)
+        });
     }
     rows
+}
+
+/// A row without figures.
+fn row(name: String, stretches: Vec<Stretch>, aside: bool) -> Row {
+    Row { name, time: String::new(), share: String::new(), stretches, aside }
+}
+
+/// The span's share of its phase.
+fn share(phase: &PhaseRecord, span: &Span) -> String {
+    if is_inside(span) { units::percent(span.wall_s / phase.wall_s) } else { "outside".to_string() }
 }
 
 /// The parts of a span where there are several, scaled to fill it: the rest of its time lies between them.
@@ -144,15 +147,6 @@ fn stretches(span: &Span, start_s: f64) -> Vec<Stretch> {
     span.parts.iter().map(part).collect()
 }
 
-fn figure(phase: &PhaseRecord, span: &Span) -> String {
-    let time = units::duration(span.wall_s);
-    if is_inside(span) {
-        format!("{time}  {}", units::percent(span.wall_s / phase.wall_s))
-    } else {
-        format!("{time}  outside")
-    }
-}
-
 fn table(title: &str, phase: &PhaseRecord) -> Table {
     let columns = [("span", Left), ("time", Right), ("of the phase", Right), ("CPU", Right), ("remarks", Left)];
     let mut table = Table::new(title, columns);
@@ -162,7 +156,7 @@ fn table(title: &str, phase: &PhaseRecord) -> Table {
         let cells = [
             span.name.clone(),
             units::duration(span.wall_s),
-            if is_inside(span) { units::percent(span.wall_s / phase.wall_s) } else { "outside".to_string() },
+            share(phase, span),
             units::percent(span.cpu_s / span.wall_s),
             [parts, read, span.note.clone()].into_iter().flatten().collect::<Vec<_>>().join(", "),
         ];
@@ -184,9 +178,9 @@ mod tests {
             rows.iter().map(|row| (row.name.as_str(), row.stretches[0].start_s, row.aside)).collect();
         assert_eq!(told[..3], [("params", -4.5, true), ("synthesize", 0.0, false), ("msm", 61.3, false)]);
         assert_eq!((told[3].0, told[3].2), ("in no span", true));
-        assert!((told[3].1 - 154.0).abs() < 1e-9 && rows[3].figure.ends_with("16.8 %"), "{:?}", rows[3]);
+        assert!((told[3].1 - 154.0).abs() < 1e-9 && rows[3].share == "16.8 %", "{:?}", rows[3]);
         let label = &self::rows(&record.phases[0])[1];
-        assert_eq!((label.stretches.len(), label.figure.as_str()), (2, "0.172 s  81.4 %"));
+        assert_eq!((label.stretches.len(), label.time.as_str(), label.share.as_str()), (2, "0.172 s", "81.4 %"));
     }
 
     #[test]

@@ -78,8 +78,8 @@ fn estimates(figures: &Figures) -> Option<Block> {
     let others = figures.groups.iter().filter(|group| group.origin() != Origin::Measured).count();
     (others > 0).then(|| {
         let words = format!(
-            "Of {}, {others} were estimated or imported: they are labelled.",
-            count(figures.groups.len(), "set of figures")
+            "{others} of {} sets of figures were estimated or imported: they are labelled.",
+            figures.groups.len()
         );
         Block::Verdict(Tone::Info, "Not all is measured.".into(), vec![words])
     })

@@ -83,8 +83,11 @@ impl Label {
         Label { anchor, ..self }
     }
 
-    /// The text; where it has to be shortened it carries the whole in a `<title>`.
+    /// The text, if there is one; where it has to be shortened it carries the whole in a `<title>`.
     pub fn draw(self, words: &str) -> Markup {
+        if words.is_empty() {
+            return html! {};
+        }
         let words = clean(words);
         let short = shorten(&words, self.face, self.room);
         let anchor = match self.anchor {

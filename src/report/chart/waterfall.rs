@@ -67,9 +67,7 @@ impl Waterfall {
                 (Label::new(left - 8.0, y + 12.0, Face::Plain, names).anchor(Anchor::End).draw(&row.name))
                 (bars(row, y + (ROW - BAR) / 2.0 - 2.0, &scale, seconds))
                 (Label::new(right + 8.0 + times, y + 12.0, Face::Plain, times).anchor(Anchor::End).draw(&row.time))
-                @if !row.share.is_empty() {
-                    (Label::new(WIDTH - MARGIN, y + 12.0, Face::Quiet, shares).anchor(Anchor::End).draw(&row.share))
-                }
+                (Label::new(WIDTH - MARGIN, y + 12.0, Face::Quiet, shares).anchor(Anchor::End).draw(&row.share))
             }
             (x_title(&format!("{}, {unit}", self.x_title), left, right, bottom + 34.0))
         };

@@ -96,7 +96,7 @@ fn cell(cell: &Cell, class: Option<&str>) -> Markup {
             Cell::Tag(tone, text) => td class=[class] { span class={ "tag " (tone.name()) } { (clean(text)) } },
             Cell::Differing(values) => {
                 td class="differing" {
-                    @for (whose, value) in values { div { span class="whose" { (whose) } " " (clean(value)) } }
+                    @for (whose, value) in values { div { span class="whose" { (whose) } span { (clean(value)) } } }
                 }
             }
         }

@@ -135,6 +135,7 @@ mod tests {
                 r["id"] = id.into();
                 r["phases"].as_array_mut().unwrap().truncate(1);
                 r["phases"][0]["cores"] = json!(cores);
+                r["phases"][0]["threads"] = cores.len().into();
                 r["phases"][0]["wall_s"] = wall.into();
             })
         };

@@ -9,16 +9,18 @@ use crate::report::document::{Block, Cell, Chart, Table};
 use crate::report::group::Group;
 use crate::report::machines::letter;
 use crate::report::table::Align::{Left, Right};
+use crate::report::table::origin_mark;
 use crate::report::units;
 
 pub fn blocks(figures: &Figures) -> Vec<Block> {
     let points: Vec<&Group> = figures.groups.iter().filter(|group| group.sweep().is_some()).collect();
     let measured: Vec<&Group> = points.iter().copied().filter(|group| !group.is_twin()).collect();
-    let maps: Vec<Chart> =
-        by_key(measured.iter().copied(), |g| (g.sweep(), g.machine, g.shape(), g.phase(), g.engine()))
-            .into_iter()
-            .filter_map(|(_, groups)| map(figures, &groups))
-            .collect();
+    let maps: Vec<Chart> = by_key(measured.iter().copied(), |g| {
+        (g.sweep(), g.machine, g.shape(), g.phase(), g.engine(), g.origin().name())
+    })
+    .into_iter()
+    .filter_map(|(_, groups)| map(figures, &groups))
+    .collect();
     let mut blocks: Vec<Block> = (!maps.is_empty()).then_some(Block::Charts(maps)).into_iter().collect();
     blocks.extend([winners(figures, &measured), twins(&points)].into_iter().filter_map(Table::block));
     blocks
@@ -42,7 +44,8 @@ fn map(figures: &Figures, points: &[&Group]) -> Option<Chart> {
     };
     let grid: Vec<(String, Vec<Spot>)> =
         rows.iter().map(|&c| (c.to_string(), columns.iter().map(|&i| spot(c, i)).collect())).collect();
-    let title = format!("{} {}: GiB/h by cores and instances", first.phase(), first.engine());
+    let origin = origin_mark(first.origin());
+    let title = format!("{} {}{origin}: GiB/h by cores and instances", first.phase(), first.engine());
     let of = format!("{}, sweep {}", first.shape(), first.sweep().unwrap_or_default());
     let subtitle = if figures.machines.len() > 1 { format!("{of}, machine {}", letter(first.machine)) } else { of };
     let best_text =
@@ -139,4 +142,80 @@ fn twins(points: &[&Group]) -> Table {
         table.row(cells.map(Cell::Plain));
     }
     table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document;
+    use super::super::tests::{rows, section};
+    use super::Block;
+    use crate::store::sample;
+    use crate::trial::record::Record;
+    use serde_json::json;
+
+    /// A run of p2 on one instance with these cores, as a point of a sweep.
+    fn run(id: &str, cores: usize, wall: f64, twin: bool) -> Record {
+        sample::changed(|r| {
+            r["id"] = id.into();
+            r["sweep"] = json!({"sweep": "s", "point": format!("p2 1x{cores}"), "round": 0, "twin": twin});
+            r["host"]["allowed_cores"] = json!([0, 1, 2]);
+            let mut phase = r["phases"][1].clone();
+            phase["cores"] = (0..cores).collect();
+            phase["threads"] = cores.into();
+            phase["wall_s"] = wall.into();
+            r["phases"] = json!([phase]);
+            r["summary"] = json!([{"phase": "p2", "engine": "reference", "n": 1, "median": wall, "min": wall, "max": wall, "mad": null,
+                "cv": null, "ci": {"low": wall * 0.9, "high": wall * 1.1}}]);
+        })
+    }
+
+    /// Two instances of so many cores, 9 GiB/h together.
+    fn pair(id: &str, cores: usize) -> Record {
+        let mut record = run(id, cores, 20.0, false);
+        record.sweep.as_mut().unwrap().point = format!("p2 2x{cores}");
+        record.phases[0].concurrent = 2;
+        record.aggregates = vec![
+            serde_json::from_value(
+                json!({"phase": "p2", "engine": "reference", "repeat": 0, "instances": 2, "completed": 2,
+                "window_s": 20.0, "overlap": 1.0, "sectors_per_h": 1152.0, "gib_per_h": 9.0, "slow_down": null}),
+            )
+            .unwrap(),
+        ];
+        record
+    }
+
+    #[test]
+    fn the_grid_names_what_is_missing_and_the_best_is_told_from_the_next() {
+        let records = [run("a", 1, 10.0, false), run("b", 2, 5.0, false), run("c", 3, 4.0, false), pair("d", 1)];
+        let page = document("t", &records);
+        // 28.125 GiB in an hour at one second; three cores are allowed, so two instances of two do not fit.
+        let grid = [["1", "2.81", "9.00"], ["2", "5.62", "does not fit"], ["3", "7.03", "does not fit"]];
+        let found = rows(&page, "sweep");
+        assert_eq!(found[..3], grid.map(|row| row.map(str::to_string).to_vec()));
+        let best =
+            ["p2", "p2 reference, 2 x 1 core", "9.00", "", "p2 reference, 3 cores", "7.03", "not known: no intervals"];
+        assert_eq!(found[3], best);
+        let Block::Charts(charts) = &section(&page, "sweep").unwrap().blocks[0] else {
+            panic!("the heat-map comes first")
+        };
+        assert!(charts[0].svg.clone().into_string().contains("The best is 2 x 1 core with 9.00 GiB/h."));
+    }
+
+    #[test]
+    fn intervals_tell_the_best_from_the_next_or_do_not() {
+        let told =
+            |wall| rows(&document("t", &[run("a", 1, 10.0, false), run("b", 2, wall, false)]), "sweep")[2][6].clone();
+        assert_eq!(
+            (told(5.0).as_str(), told(9.5).as_str()),
+            ("yes: the intervals lie apart", "no: the intervals overlap")
+        );
+    }
+
+    #[test]
+    fn the_twin_is_compared_with_its_point_and_with_nothing_else() {
+        let records = [run("a", 1, 10.0, false), run("b", 1, 10.2, true), run("c", 2, 6.0, false)];
+        let found = rows(&document("t", &records), "sweep");
+        assert_eq!(found.last().unwrap()[..4], ["p2 reference, 1 core", "10.0 s", "10.2 s", "2.00 %"]);
+        assert_eq!(found[0], ["1", "2.81"], "the twin is in no cell");
+    }
 }

@@ -1,6 +1,7 @@
 //! The commands: one file each, thin.
 
 pub mod host;
+pub mod import;
 pub mod params;
 pub mod results;
 pub mod run;
@@ -26,6 +27,7 @@ enum Command {
     Params(params::ParamsArgs),
     Results(results::ResultsArgs),
     Host(host::HostArgs),
+    Import(import::ImportArgs),
     /// One trial on stdin, one report on stdout (started by run)
     #[command(hide = true)]
     Worker,
@@ -51,6 +53,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Params(args) => params::run(args),
         Command::Results(args) => results::run(args),
         Command::Host(args) => host::run(args),
+        Command::Import(args) => import::run(args),
         Command::Worker => worker::main(),
     }
 }

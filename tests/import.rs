@@ -204,7 +204,7 @@ fn instances_that_only_took_turns_or_met_in_part_are_not_concurrent() {
         p2_log(&home, "c.log", "2020-07-18 01:40:00", "2020-07-18 02:40:00"),
     ];
     let ended = import(&home, &["--dry-run", "--cores", "8"], &logs).success();
-    assert!(ended.stdout.contains("not concurrent (2 at most)"), "{}", ended.stdout);
+    assert_eq!(rate_row(&ended.stdout, "8")[9..], ["2", "0", "%", "not", "concurrent"]);
     let two = [
         p2_log(&home, "d.log", "2020-07-18 00:00:00", "2020-07-18 01:00:00"),
         p2_log(&home, "e.log", "2020-07-18 00:10:00", "2020-07-18 01:10:00"),
@@ -214,6 +214,36 @@ fn instances_that_only_took_turns_or_met_in_part_are_not_concurrent() {
     let told = import(&home, &["--instances", "2", "--json", "one.json", "--dry-run"], &logs[..1]).success();
     assert!(told.stdout.contains("alone"), "{}", told.stdout);
     assert!(codes(&read_json(&home.path("one.json"))[0]).contains(&"not-concurrent"));
+}
+
+#[test]
+fn one_log_is_one_instance_unless_it_runs_several_at_once() {
+    let home = Home::new();
+    let p1 = |time: &str, edge: &str, sector: u32| {
+        format!(
+            "2026-01-02T{time}.000 INFO filecoin_proofs::api::seal > seal_pre_commit_phase1:{edge}: SectorId({sector})\n"
+        )
+    };
+    let row = |log: &str, lines: &[String]| -> Vec<String> {
+        fs::write(home.path(log), lines.concat()).unwrap();
+        let stdout = home.run(&["import", log, "--dry-run"]).success().stdout;
+        let rates = stdout.split("instances").nth(1).unwrap();
+        rates.lines().find(|line| line.contains(" p1 ")).unwrap().split_whitespace().map(str::to_string).collect()
+    };
+    let in_turn = [
+        p1("01:00:00", "start", 1),
+        p1("02:00:00", "finish", 1),
+        p1("02:00:00", "start", 2),
+        p1("04:00:00", "finish", 2),
+    ];
+    assert_eq!(row("turns.log", &in_turn)[2..4], ["1", "0.667"], "the rate of the median time, 1.5 h");
+    let at_once = [
+        p1("01:00:00", "start", 1),
+        p1("01:10:00", "start", 2),
+        p1("02:00:00", "finish", 1),
+        p1("02:10:00", "finish", 2),
+    ];
+    assert_eq!(row("at-once.log", &at_once)[2..4], ["2", "2.000"]);
 }
 
 #[test]

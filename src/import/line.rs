@@ -185,28 +185,31 @@ pub fn groth_params(message: &str) -> Option<u64> {
 /// A duration as Rust and Go write them: `3h10m38.9s`, `428.302455ms`, `101.5µs`, `12ns`; seconds.
 pub fn duration(text: &str) -> Option<f64> {
     let mut rest = text.trim();
-    let mut seconds = 0.0;
     if rest.is_empty() {
         return None;
     }
+    // Both count whole nanoseconds: summed as such, the seconds are the number nearest to what was measured.
+    let mut nanos: u64 = 0;
     while !rest.is_empty() {
         let digits = rest.find(|c: char| !(c.is_ascii_digit() || c == '.')).filter(|&end| end > 0)?;
-        let amount: f64 = rest[..digits].parse().ok()?;
         let unit_end = rest[digits..].find(|c: char| c.is_ascii_digit()).map_or(rest.len(), |end| digits + end);
-        seconds += amount
-            * match &rest[digits..unit_end] {
-                "h" => 3600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 1e-3,
-                // The micro sign and the Greek letter.
-                "us" | "\u{b5}s" | "\u{3bc}s" => 1e-6,
-                "ns" => 1e-9,
-                _ => return None,
-            };
+        let unit: u64 = match &rest[digits..unit_end] {
+            "h" => 3_600_000_000_000,
+            "m" => 60_000_000_000,
+            "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            // The micro sign and the Greek letter.
+            "us" | "\u{b5}s" | "\u{3bc}s" => 1_000,
+            "ns" => 1,
+            _ => return None,
+        };
+        let (whole, fraction) = rest[..digits].split_once('.').unwrap_or((&rest[..digits], "0"));
+        let part: f64 = format!("0.{fraction}").parse().ok()?;
+        let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
+        nanos = nanos.checked_add(whole)?.checked_add((part * unit as f64).round() as u64)?;
         rest = &rest[unit_end..];
     }
-    Some(seconds)
+    Some(nanos as f64 / 1e9)
 }
 
 #[cfg(test)]
@@ -296,11 +299,12 @@ mod tests {
             ("3h10m38.9s", 11438.9),
             ("2h48m36.947479519s", 10116.947479519),
             ("428.302455ms", 0.428302455),
+            ("18.391743ms", 0.018391743),
             ("101.562µs", 0.000101562),
             ("12ns", 12e-9),
             ("0s", 0.0),
         ] {
-            assert!((duration(text).unwrap() - seconds).abs() < 1e-9, "{text}");
+            assert_eq!(duration(text), Some(seconds), "{text}");
         }
         for bad in ["", "s", "3", "1.2.3s", "3x", "-3s", "3h s"] {
             assert_eq!(duration(bad), None, "{bad}");

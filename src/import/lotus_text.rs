@@ -158,7 +158,10 @@ mod tests {
     use super::super::scan::tests::scan;
     use super::*;
 
-    fn times(text: &str) -> Vec<(Option<u64>, Vec<(Phase, f64)>)> {
+    /// A run's sector size and the times of its phases.
+    type Times = (Option<u64>, Vec<(Phase, f64)>);
+
+    fn times(text: &str) -> Vec<Times> {
         let phases = |run: &Run| run.phases.iter().map(|p| (p.phase, p.wall_s)).collect();
         scan(text.as_bytes()).runs.iter().map(|run| (run.sector_bytes, phases(run))).collect()
     }

@@ -91,12 +91,21 @@ struct Sample<'a> {
     run: &'a PhaseRecord,
 }
 
+/// What executions must have in common to be one rate.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Kind {
+    phase: Phase,
+    sector_size: SectorSize,
+    cores: Option<u32>,
+    host: Option<String>,
+}
+
 /// The rates in imported records, by phase and cores; other records are passed over.
 ///
 /// Executions are one rate if they have the machine, the phase, the sector size and the cores in common and their time windows are connected.
 /// Those that were never beside another are one rate too, which is not concurrent if they come from several logs: each log is an instance.
 pub fn rates(records: &[Record]) -> Vec<Rate> {
-    let mut groups: BTreeMap<_, Vec<Sample>> = BTreeMap::new();
+    let mut groups: BTreeMap<Kind, Vec<Sample>> = BTreeMap::new();
     for (number, record) in records.iter().enumerate() {
         let settings = &record.spec.settings;
         let log = settings.get(LOG).map_or("", String::as_str);
@@ -105,16 +114,13 @@ pub fn rates(records: &[Record]) -> Vec<Rate> {
         for (place, run) in record.phases.iter().enumerate().filter(|(_, run)| counts(run)) {
             let window = timed.then(|| window(run)).flatten();
             let sample = Sample { record: number, phase: place, log, window, run };
-            let key = (run.phase, record.spec.resolved.shape.sector_size, cores, record.host.hostname.clone());
-            groups.entry(key).or_default().push(sample);
+            let sector_size = record.spec.resolved.shape.sector_size;
+            let kind = Kind { phase: run.phase, sector_size, cores, host: record.host.hostname.clone() };
+            groups.entry(kind).or_default().push(sample);
         }
     }
-    let of_group = |((phase, sector_size, cores, host), samples): (
-        (Phase, SectorSize, Option<u32>, Option<String>),
-        Vec<Sample>,
-    )| {
-        let frame = move |samples: &[&Sample]| rate(phase, sector_size, cores, host.clone(), samples);
-        split(&samples).iter().filter_map(|part| frame(part)).collect::<Vec<_>>()
+    let of_group = |(kind, samples): (Kind, Vec<Sample>)| {
+        split(&samples).iter().filter_map(|part| rate(&kind, part)).collect::<Vec<_>>()
     };
     groups.into_iter().flat_map(of_group).collect()
 }
@@ -183,13 +189,8 @@ fn most_at_once(samples: &[&Sample]) -> Option<u32> {
     most.max().map(|most| most.max(1) as u32)
 }
 
-fn rate(
-    phase: Phase,
-    sector_size: SectorSize,
-    cores: Option<u32>,
-    host: Option<String>,
-    samples: &[&Sample],
-) -> Option<Rate> {
+fn rate(kind: &Kind, samples: &[&Sample]) -> Option<Rate> {
+    let Kind { phase, sector_size, cores, host } = kind.clone();
     let lanes = lanes(samples);
     let parts: Vec<Part> = lanes
         .iter()

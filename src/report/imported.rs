@@ -2,7 +2,7 @@
 
 use super::table::{Align, table};
 use super::units;
-use crate::import::overlap::{Rate, Together};
+use crate::import::overlap::Rate;
 use crate::import::record::{CORES, LOG};
 use crate::trial::record::Record;
 
@@ -51,27 +51,23 @@ pub fn rates(rates: &[Rate]) -> String {
         ("cores", Align::Right),
         ("instances", Align::Right),
         ("sectors/h", Align::Right),
-        ("of one", Align::Right),
         ("median", Align::Right),
+        ("at once", Align::Right),
         ("overlap", Align::Right),
         ("side by side", Align::Left),
     ];
     let cells = |rate: &Rate| {
         let timed = rate.instances > 1 && rate.at_once.is_some();
-        let together = match (rate.together, rate.at_once) {
-            (Together::NotConcurrent, Some(most)) if most > 1 => format!("not concurrent ({most} at most)"),
-            (together, _) => together.words().to_string(),
-        };
         vec![
             rate.phase.to_string(),
             rate.sector_size.to_string(),
             rate.cores.map_or_else(String::new, |cores| cores.to_string()),
             rate.instances.to_string(),
             figure(rate.sectors_per_h),
-            figure(rate.one_per_h),
             units::duration(rate.median_s),
+            rate.at_once.map_or_else(String::new, |most| most.to_string()),
             if timed { units::percent(rate.overlap) } else { String::new() },
-            together,
+            rate.together.words().to_string(),
         ]
     };
     table(&columns, rates.iter().map(cells))

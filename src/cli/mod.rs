@@ -2,6 +2,7 @@
 
 mod baseline;
 pub mod host;
+pub mod import;
 pub mod params;
 pub mod report;
 pub mod results;
@@ -29,6 +30,7 @@ enum Command {
     Results(results::ResultsArgs),
     Report(report::ReportArgs),
     Host(host::HostArgs),
+    Import(import::ImportArgs),
     /// One trial on stdin, one report on stdout (started by run)
     #[command(hide = true)]
     Worker,
@@ -55,6 +57,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Results(args) => results::run(args),
         Command::Report(args) => report::run(args),
         Command::Host(args) => host::run(args),
+        Command::Import(args) => import::run(args),
         Command::Worker => worker::main(),
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod host;
 pub mod params;
+pub mod plan;
 pub mod results;
 pub mod run;
 pub mod sweep;
@@ -23,6 +24,7 @@ pub struct Cli {
 enum Command {
     Run(run::RunArgs),
     Sweep(sweep::SweepArgs),
+    Plan(plan::PlanArgs),
     Params(params::ParamsArgs),
     Results(results::ResultsArgs),
     Host(host::HostArgs),
@@ -48,6 +50,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Sweep(args) => sweep::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Params(args) => params::run(args),
         Command::Results(args) => results::run(args),
         Command::Host(args) => host::run(args),

@@ -4,6 +4,7 @@ mod baseline;
 pub mod host;
 pub mod import;
 pub mod params;
+pub mod plan;
 pub mod report;
 pub mod results;
 pub mod run;
@@ -26,6 +27,7 @@ pub struct Cli {
 enum Command {
     Run(run::RunArgs),
     Sweep(sweep::SweepArgs),
+    Plan(plan::PlanArgs),
     Params(params::ParamsArgs),
     Results(results::ResultsArgs),
     Report(report::ReportArgs),
@@ -53,6 +55,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Sweep(args) => sweep::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Params(args) => params::run(args),
         Command::Results(args) => results::run(args),
         Command::Report(args) => report::run(args),

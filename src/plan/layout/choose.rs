@@ -1,0 +1,408 @@
+//! All sensible layouts of a model: every number of instances that fits, of which those stay that no other beats.
+
+use super::limits::{Volumes, limit_network, spread};
+use super::pack::{Block, Grid};
+use super::{Bound, CoreSet, Lane, MachineLayout, Stage};
+use crate::phase::Phase;
+use crate::plan::rates::Rate;
+use crate::plan::scenario::{Precommit, ProvingPlace, Scenario, Sku};
+
+/// Most layouts of a model that are looked at.
+const MOST: u64 = 20_000_000;
+
+/// The layouts of a model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cut {
+    /// Those that no other beats in every stage.
+    pub layouts: Vec<MachineLayout>,
+    /// How many were looked at.
+    pub looked_at: u64,
+}
+
+/// Rates of the same thing on the same cores that were measured with different numbers of instances side by side.
+#[derive(Clone, Debug)]
+pub(super) struct Family<'a> {
+    /// By instances, the fewest first.
+    rates: Vec<&'a Rate>,
+}
+
+impl<'a> Family<'a> {
+    /// The families of a phase that hold for a model.
+    pub fn of(phase: Phase, sku: &Sku, rates: &'a [Rate]) -> Vec<Family<'a>> {
+        let mut families: Vec<Family> = Vec::new();
+        for rate in rates.iter().filter(|rate| rate.phase == phase && rate.holds_for(&sku.name)) {
+            let key = |rate: &Rate| {
+                (rate.cores, rate.batch, rate.variant.clone(), rate.partitions_at_once, rate.memory.map(f64::to_bits))
+            };
+            match families.iter_mut().find(|family| key(family.rates[0]) == key(rate)) {
+                Some(family) => family.rates.push(rate),
+                None => families.push(Family { rates: vec![rate] }),
+            }
+        }
+        for family in &mut families {
+            family.rates.sort_by_key(|rate| rate.instances);
+        }
+        families
+    }
+
+    /// The rate for so many side by side: measured with as many or more; with the most if there is none.
+    pub fn rate(&self, count: u32) -> &'a Rate {
+        let enough = self.rates.iter().find(|rate| rate.instances >= count);
+        enough.unwrap_or(&self.rates[self.rates.len() - 1])
+    }
+
+    fn any(&self) -> &'a Rate {
+        self.rates[0]
+    }
+
+    /// Numbers of instances up to `most` above which another rate holds, and `most`.
+    fn steps(&self, most: u32) -> Vec<u32> {
+        let mut steps: Vec<u32> = self.rates.iter().map(|rate| rate.instances).filter(|n| *n < most).collect();
+        steps.push(most);
+        steps
+    }
+}
+
+/// A kind of instances before it is known how many: the families of its phases.
+#[derive(Clone, Debug)]
+pub(super) struct Kind<'a> {
+    phases: Vec<Phase>,
+    /// The first is that of the phase that counts for the cores; c1 is taken as it fits.
+    families: Vec<Family<'a>>,
+    c1: Option<&'a Rate>,
+}
+
+impl<'a> Kind<'a> {
+    /// Cores of each instance.
+    pub fn cores(&self) -> u32 {
+        self.families.iter().map(|family| family.any().cores).max().unwrap_or(0)
+    }
+
+    /// Sectors that an instance takes together.
+    pub fn batch(&self) -> u32 {
+        self.families[0].any().batch
+    }
+
+    /// Its name: "p2+c1 on 23 cores".
+    pub fn label(&self) -> String {
+        let phases: Vec<&str> = self.phases.iter().map(|phase| phase.name()).collect();
+        format!("{} on {} cores", phases.join("+"), self.cores())
+    }
+
+    /// Whether it does a phase.
+    pub fn does(&self, phase: Phase) -> bool {
+        self.phases.contains(&phase)
+    }
+
+    /// Memory of an instance on ordinary and on huge pages.
+    pub fn memory(&self, scenario: &Scenario) -> (f64, f64) {
+        let (mut ordinary, mut huge): (f64, f64) = (0.0, 0.0);
+        for family in &self.families {
+            let rate = family.any();
+            let needs = &scenario.needs;
+            match rate.phase {
+                Phase::P1 => huge = rate.memory.unwrap_or(needs.p1_memory * f64::from(rate.batch)),
+                Phase::P2 | Phase::C1 => ordinary = ordinary.max(rate.memory.unwrap_or(needs.p2_memory)),
+                Phase::P4 => {
+                    let at_once = f64::from(rate.partitions_at_once.unwrap_or(10));
+                    ordinary = ordinary.max(rate.memory.unwrap_or(needs.p4_parameters + at_once * needs.p4_partition));
+                }
+            }
+        }
+        (ordinary, huge)
+    }
+
+    /// The lane with so many instances.
+    fn lane(&self, count: u32, scenario: &Scenario) -> Lane {
+        let mut rates: Vec<Rate> = self.families.iter().map(|family| family.rate(count).clone()).collect();
+        let batch = f64::from(self.batch());
+        let per_sector = |rate: &Rate| rate.run_s() / f64::from(rate.batch);
+        let mut job_s: f64 = rates.iter().map(|rate| per_sector(rate) * batch).sum();
+        if let Some(c1) = self.c1 {
+            job_s += per_sector(c1) * batch;
+            rates.push(c1.clone());
+        }
+        let (memory, huge_memory) = self.memory(scenario);
+        Lane {
+            phases: self.phases.clone(),
+            instances: count,
+            cores: self.cores(),
+            memory,
+            huge_memory,
+            batch: self.batch(),
+            job_s,
+            sectors_per_h: f64::from(count) * batch / job_s * 3600.0,
+            rates,
+        }
+    }
+}
+
+/// The kinds of instances that a machine may have together, in the order of the sector's way.
+pub(super) fn menus<'a>(scenario: &Scenario, sku: &Sku, rates: &'a [Rate]) -> Vec<Vec<Kind<'a>>> {
+    let of = |phase| Family::of(phase, sku, rates);
+    let c1 = |cores: u32| {
+        let fits = |rate: &&Rate| rate.phase == Phase::C1 && rate.holds_for(&sku.name) && rate.cores <= cores;
+        rates.iter().filter(fits).max_by(|a, b| a.sectors_per_h.total_cmp(&b.sectors_per_h))
+    };
+    let with_c1 = |mut kind: Kind<'a>| {
+        if scenario.plans(Phase::C1) {
+            kind.c1 = Some(c1(kind.cores())?);
+            kind.phases.push(Phase::C1);
+        }
+        Some(kind)
+    };
+    let one = |family: Family<'a>| Kind { phases: vec![family.any().phase], families: vec![family], c1: None };
+    let p1: Vec<Kind> = of(Phase::P1).into_iter().map(one).collect();
+    let p2: Vec<Kind> = of(Phase::P2).into_iter().map(one).filter_map(with_c1).collect();
+    let in_turn = of(Phase::P1).into_iter().flat_map(|p1| of(Phase::P2).into_iter().map(move |p2| [p1.clone(), p2]));
+    let in_turn = in_turn.map(|both| Kind { phases: vec![Phase::P1, Phase::P2], families: both.to_vec(), c1: None });
+    let in_turn: Vec<Kind> = in_turn.filter_map(with_c1).collect();
+    let p4: Vec<Kind> = of(Phase::P4).into_iter().map(one).collect();
+
+    let pairs = p1.iter().flat_map(|a| p2.iter().map(|b| vec![a.clone(), b.clone()]));
+    let precommits: Vec<Vec<Kind>> = match (scenario.plans(Phase::P1), scenario.plans(Phase::P2)) {
+        (true, true) => {
+            let turns = in_turn.into_iter().map(|kind| vec![kind]);
+            match scenario.rules.precommit {
+                Precommit::SideBySide => pairs.collect(),
+                Precommit::InTurn => turns.collect(),
+                Precommit::Either => pairs.chain(turns).collect(),
+            }
+        }
+        (true, false) => p1.into_iter().map(|kind| vec![kind]).collect(),
+        (false, true) => p2.into_iter().map(|kind| vec![kind]).collect(),
+        (false, false) => Vec::new(),
+    };
+    let alone = |kind: &Kind<'a>| vec![kind.clone()];
+    match (scenario.plans_precommit(), scenario.plans(Phase::P4), scenario.rules.p4) {
+        (true, false, _) => precommits,
+        (false, _, _) => p4.iter().map(alone).collect(),
+        (true, true, ProvingPlace::Elsewhere) => precommits.into_iter().chain(p4.iter().map(alone)).collect(),
+        (true, true, place) => {
+            let together = |precommit: &Vec<Kind<'a>>| {
+                p4.iter().map(|p4| [precommit.clone(), alone(p4)].concat()).collect::<Vec<_>>()
+            };
+            let both = precommits.iter().flat_map(together).collect::<Vec<_>>();
+            let apart = if place == ProvingPlace::Anywhere { precommits } else { Vec::new() };
+            let proofs = if place == ProvingPlace::Anywhere { p4.iter().map(alone).collect() } else { Vec::new() };
+            both.into_iter().chain(apart).chain(proofs).collect()
+        }
+    }
+}
+
+/// Memory for ordinary and huge pages that a model has for sealing; without a huge-page reserve the two share what there is.
+pub(super) fn has_memory(sku: &Sku, ordinary: f64, huge: f64) -> bool {
+    match sku.huge_pages {
+        Some(reserve) => huge <= reserve && ordinary <= sku.memory - reserve - sku.reserved_memory,
+        None => ordinary + huge <= sku.memory - sku.reserved_memory,
+    }
+}
+
+/// The layouts of a model that no other beats. The error is a sentence: there are too many to look at.
+pub fn cut(scenario: &Scenario, sku: &Sku, rates: &[Rate]) -> Result<Cut, String> {
+    let proof_s = slowest(Phase::P4, scenario, rates);
+    let mut search = Search { scenario, sku, stages: Stage::of(scenario), proof_s, front: Vec::new(), looked_at: 0 };
+    for kinds in menus(scenario, sku, rates) {
+        search.counts(&kinds, &mut Vec::new())?;
+    }
+    let Search { front, looked_at, .. } = search;
+    Ok(Cut { layouts: front, looked_at })
+}
+
+/// The longest time of a sector in a phase.
+fn slowest(phase: Phase, scenario: &Scenario, rates: &[Rate]) -> f64 {
+    let of_phase = rates.iter().filter(|rate| rate.phase == phase && scenario.plans(phase));
+    of_phase.map(Rate::run_s).fold(0.0, f64::max)
+}
+
+struct Search<'a> {
+    scenario: &'a Scenario,
+    sku: &'a Sku,
+    stages: Vec<Stage>,
+    /// Time of p4 for sectors that wait for it with their storage held.
+    proof_s: f64,
+    front: Vec<MachineLayout>,
+    looked_at: u64,
+}
+
+impl Search<'_> {
+    /// Tries all numbers of instances. The first kind is not counted through: as many as fit, or as a rate holds for, beat fewer.
+    fn counts(&mut self, kinds: &[Kind], later: &mut Vec<u32>) -> Result<(), String> {
+        if later.len() + 1 == kinds.len() {
+            let most = self.most(kinds, later);
+            for first in kinds[0].families[0].steps(most).into_iter().filter(|first| *first > 0) {
+                let counts: Vec<u32> = std::iter::once(first).chain(later.iter().rev().copied()).collect();
+                self.offer(kinds, counts);
+            }
+            self.looked_at += 1;
+            return match self.looked_at > MOST {
+                true => Err(format!(
+                    "sku '{}' can be cut in more than {MOST} ways: leave out rates on few cores",
+                    self.sku.name
+                )),
+                false => Ok(()),
+            };
+        }
+        for count in 1.. {
+            later.push(count);
+            let fits = self.most(kinds, later) > 0;
+            let done = if fits { self.counts(kinds, later) } else { Ok(()) };
+            later.pop();
+            done?;
+            if !fits {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// The most instances of the first kind beside those of the last ones; of the kinds between there is one.
+    fn most(&self, kinds: &[Kind], later: &[u32]) -> u32 {
+        let fits = |first: u32| {
+            let mut counts = vec![1; kinds.len()];
+            counts[0] = first;
+            for (count, given) in counts.iter_mut().rev().zip(later) {
+                *count = *given;
+            }
+            self.fits(kinds, &counts)
+        };
+        let (mut low, mut high) = (0, self.sku.cores + 1);
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if fits(middle) { low = middle } else { high = middle }
+        }
+        low
+    }
+
+    fn fits(&self, kinds: &[Kind], counts: &[u32]) -> bool {
+        let (mut ordinary, mut huge) = (0.0, 0.0);
+        for (kind, count) in kinds.iter().zip(counts) {
+            let memory = kind.memory(self.scenario);
+            ordinary += f64::from(*count) * memory.0;
+            huge += f64::from(*count) * memory.1;
+            let on_volumes = !self.sku.volumes.is_empty() && !kind.does(Phase::P4);
+            if on_volumes && spread(self.scenario, self.sku, *count, kind.batch()).is_none() {
+                return false;
+            }
+        }
+        has_memory(self.sku, ordinary, huge) && self.place(kinds, counts).is_some()
+    }
+
+    fn place(&self, kinds: &[Kind], counts: &[u32]) -> Option<Vec<Vec<u32>>> {
+        let blocks = kinds.iter().zip(counts).map(|(kind, count)| Block { cores: kind.cores(), count: *count });
+        Grid::new(self.sku, self.scenario.rules.split_l3).place(&blocks.collect::<Vec<_>>())
+    }
+
+    /// Takes a layout up if no other beats it, without the instances that add nothing.
+    fn offer(&mut self, kinds: &[Kind], mut counts: Vec<u32>) {
+        let full = self.output(&self.lanes(kinds, &counts));
+        if self.front.iter().any(|other| beats(&other.per_h, &full.per_h)) {
+            return;
+        }
+        for lane in 0..counts.len() {
+            while counts[lane] > 1 {
+                counts[lane] -= 1;
+                if self.output(&self.lanes(kinds, &counts)).per_h != full.per_h {
+                    counts[lane] += 1;
+                    break;
+                }
+            }
+        }
+        let Some(layout) = self.layout(kinds, &counts) else { return };
+        let size = |layout: &MachineLayout| (layout.lanes.iter().map(|lane| lane.instances).sum::<u32>(), layout.cores);
+        let better = |other: &MachineLayout| {
+            beats(&other.per_h, &layout.per_h) || other.per_h == layout.per_h && size(other) <= size(&layout)
+        };
+        if !self.front.iter().any(better) {
+            self.front.retain(|other| !beats(&layout.per_h, &other.per_h) && other.per_h != layout.per_h);
+            self.front.push(layout);
+        }
+    }
+
+    fn lanes(&self, kinds: &[Kind], counts: &[u32]) -> Vec<Lane> {
+        kinds.iter().zip(counts).map(|(kind, count)| kind.lane(*count, self.scenario)).collect()
+    }
+
+    /// What lanes put out together.
+    fn output(&self, lanes: &[Lane]) -> Output {
+        let of = |phase: Phase| lanes.iter().find(|lane| lane.phases.contains(&phase));
+        let mut flight_s = 0.0;
+        let mut precommit = (f64::INFINITY, None);
+        for lane in lanes.iter().filter(|lane| !lane.phases.contains(&Phase::P4)) {
+            flight_s += lane.job_s;
+            if lane.sectors_per_h < precommit.0 {
+                precommit = (lane.sectors_per_h, Some(Bound::Phase(lane.phases[0])));
+            }
+        }
+        let rules = &self.scenario.rules;
+        flight_s += if self.scenario.plans(Phase::C1) { rules.wait_seed_s } else { 0.0 };
+        flight_s += of(Phase::P4).map_or(self.proof_s, |lane| lane.job_s.max(self.proof_s));
+        let mut volume_s = 0.0;
+        if let Some(starts) = lanes.first().filter(|lane| !lane.phases.contains(&Phase::P4)) {
+            let places = spread(self.scenario, self.sku, starts.instances, starts.batch).unwrap_or_default();
+            let volumes = Volumes::new(self.scenario, self.sku, &places, flight_s);
+            volume_s = volumes.busy_s;
+            for (limit, bound) in [(volumes.by_rate, Bound::VolumeRate), (volumes.by_space, Bound::VolumeSpace)] {
+                if limit < precommit.0 {
+                    precommit = (limit, Some(bound));
+                }
+            }
+        }
+        let proof = of(Phase::P4).map_or((0.0, None), |lane| (lane.sectors_per_h, Some(Bound::Phase(Phase::P4))));
+        let precommit = if precommit.1.is_some() { precommit } else { (0.0, None) };
+        let stage = |stage: &Stage| match stage {
+            Stage::Precommit => precommit.clone(),
+            Stage::Proof => proof.clone(),
+            Stage::Whole if proof.0 < precommit.0 => proof.clone(),
+            Stage::Whole => precommit.clone(),
+        };
+        let (mut per_h, mut bounds): (Vec<f64>, Vec<Option<Bound>>) = self.stages.iter().map(stage).unzip();
+        limit_network(self.scenario, self.sku, &self.stages, &mut per_h, &mut bounds);
+        let starts = if self.stages[0] == Stage::Proof { 0.0 } else { per_h[0] };
+        Output { sectors_in_flight: starts * flight_s / 3600.0, volume_load: starts * volume_s / 3600.0, per_h, bounds }
+    }
+
+    fn layout(&self, kinds: &[Kind], counts: &[u32]) -> Option<MachineLayout> {
+        let lanes = self.lanes(kinds, counts);
+        let Output { per_h, bounds, sectors_in_flight, volume_load } = self.output(&lanes);
+        let firsts = self.place(kinds, counts)?;
+        let mut core_sets = Vec::new();
+        for (lane, firsts) in firsts.iter().enumerate() {
+            let on_volumes = !self.sku.volumes.is_empty() && !kinds[lane].does(Phase::P4);
+            let volumes = if on_volumes {
+                spread(self.scenario, self.sku, counts[lane], kinds[lane].batch())?
+            } else {
+                Vec::new()
+            };
+            for (instance, first) in (0..).zip(firsts) {
+                let volume = volumes.get(instance as usize).copied();
+                core_sets.push(CoreSet { lane, instance, first: *first, cores: lanes[lane].cores, volume });
+            }
+        }
+        let sum = |of: fn(&Lane) -> f64| lanes.iter().map(|lane| of(lane) * f64::from(lane.instances)).sum();
+        Some(MachineLayout {
+            sku: self.sku.name.clone(),
+            cores: lanes.iter().map(|lane| lane.cores * lane.instances).sum(),
+            memory: sum(|lane| lane.memory),
+            huge_memory: sum(|lane| lane.huge_memory),
+            lanes,
+            per_h,
+            bounds,
+            sectors_in_flight,
+            volume_load,
+            core_sets,
+        })
+    }
+}
+
+struct Output {
+    per_h: Vec<f64>,
+    bounds: Vec<Option<Bound>>,
+    sectors_in_flight: f64,
+    volume_load: f64,
+}
+
+/// Whether one puts out at least as much of every stage, and more of one.
+fn beats(one: &[f64], other: &[f64]) -> bool {
+    one != other && one.iter().zip(other).all(|(a, b)| a >= b)
+}

@@ -5,6 +5,7 @@ pub mod host;
 pub mod import;
 pub mod params;
 pub mod plan;
+mod plan_verify;
 pub mod report;
 pub mod results;
 pub mod run;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::plan_verify;
 use crate::disk::Promised;
 use crate::error::Stop;
 use crate::home::home;
@@ -15,6 +16,8 @@ use crate::plan::report;
 use crate::plan::scenario::file::check_objective;
 use crate::plan::scenario::{Minimise, Scenario, Stored};
 use crate::plan::simulate::simulate;
+use crate::report::units;
+use crate::sector::SectorSize;
 use crate::store::Store;
 use crate::trial::record::Record;
 
@@ -22,9 +25,13 @@ const EXAMPLES: &str = "Examples:
   sealbench plan params/scenarios/field-notes-2020.toml
   sealbench plan SCENARIO.toml --simulate 365       and see whether it comes out
   sealbench plan SCENARIO.toml --minimise cost --json plan.json
+  sealbench plan SCENARIO.toml --verify             try the first model's layout on this machine
 
 The scenario says what is to be put out, which machines there are and how fast they are; docs/plan.md describes it. Rates come from it or from
 the results store ([[stored]]).";
+
+/// Share of a planned rate that a trial must reach.
+const ENOUGH: f64 = 0.9;
 
 /// Plan machines for a target: how many of which model, and how each is cut.
 #[derive(Debug, Args)]
@@ -41,6 +48,13 @@ pub struct PlanArgs {
     /// Seed of the simulation
     #[arg(long, value_name = "N", default_value_t = 0, requires = "simulate")]
     seed: u64,
+    /// Run the layout of a model for real, as far as this machine can, and compare the rates under load with the plan's; exit code 4 if one is
+    /// more than a tenth lower
+    #[arg(long, value_name = "SKU", num_args = 0..=1, default_missing_value = "auto")]
+    verify: Option<String>,
+    /// Size of the sectors of --verify [default: 8MiB]
+    #[arg(long, value_name = "SIZE", requires = "verify")]
+    verify_size: Option<SectorSize>,
     /// Write the plan to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -62,6 +76,16 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     let _ = stdout().write_all(report::text(&plan).as_bytes());
     if let Some(json) = json {
         json.write(&serde_json::to_vec_pretty(&plan)?)?;
+    }
+    if let Some(sku) = &args.verify {
+        let size = args.verify_size.unwrap_or_else(|| "8MiB".parse().expect("the default size is valid"));
+        let found = plan_verify::run(&plan, sku, size)?;
+        if let Some(short) = found.iter().find(|one| one.of_plan.is_some_and(|share| share < ENOUGH)) {
+            let share = units::percent(short.of_plan.unwrap_or_default());
+            return Err(
+                Stop::Check.error(format!("{} in the mix puts out {share} of what is planned", short.part.phase))
+            );
+        }
     }
     match &plan.simulation {
         Some(simulation) if simulation.is_confirmed == Some(false) => {

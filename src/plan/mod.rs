@@ -13,3 +13,4 @@ pub mod report;
 pub mod scenario;
 pub mod simulate;
 pub mod solve;
+pub mod verify;

@@ -404,6 +404,13 @@ thread_id: ThreadId(1) 2020-07-19 04:45:50 INFO [benchy::force] p34 disabled
     }
 
     #[test]
+    fn a_log_that_repeats_itself_has_its_run_once() {
+        let found = found(&P2.repeat(3));
+        assert_eq!((found.runs.len(), found.problems.len(), found.notes.len()), (1, 0, 1));
+        assert!(found.notes[0].line == 9 && found.notes[0].text.contains("2 runs repeat"), "{}", found.notes[0]);
+    }
+
+    #[test]
     fn mistakes_are_named_with_their_line() {
         let start = P2.lines().nth(3).unwrap();
         let end = P2.lines().nth(4).unwrap();

@@ -15,6 +15,7 @@ pub mod record;
 mod run;
 mod scan;
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -24,6 +25,7 @@ use jiff::Timestamp;
 pub use run::{Format, Key, Problem};
 
 use crate::error::Stop;
+use crate::host::BuildInfo;
 use crate::measure::stats;
 use crate::store::Store;
 use crate::trial::record::{Finding, Record, Severity};
@@ -96,10 +98,11 @@ pub fn read(files: &[PathBuf], options: &Options) -> anyhow::Result<Imported> {
             }
         }
     }
-    for (run, time) in &kept {
-        match record::record(run, &options.told, cores(run).or(options.told.cores), *time) {
+    let build = BuildInfo::capture();
+    for (run, time) in kept {
+        match record::record(&run, &options.told, cores(&run).or(options.told.cores), time, &build) {
             Ok(record) => imported.records.push(record),
-            Err(text) => imported.problems.push(Problem { file: run.log.clone(), line: run.phases[0].lines.0, text }),
+            Err(text) => imported.problems.push(Problem { line: run.phases[0].lines.0, file: run.log, text }),
         }
     }
     imported.records.sort_by(|a, b| (&a.started_at, &a.id).cmp(&(&b.started_at, &b.id)));
@@ -214,6 +217,7 @@ pub fn store(store: &Store, records: &[Record]) -> anyhow::Result<Kept> {
         record::keys(&store.record(id)?).into_iter().for_each(|key| known.add(key, 0));
     }
     let mut kept = Kept::default();
+    let mut added: Vec<Cow<Record>> = Vec::new();
     for record in records {
         let keys = record::keys(record);
         let is_new: Vec<bool> = keys.iter().map(|key| known.find(key).is_none()).collect();
@@ -221,19 +225,20 @@ pub fn store(store: &Store, records: &[Record]) -> anyhow::Result<Kept> {
             kept.known.push(record.id.clone());
             continue;
         }
-        let added = without_known(record, &is_new);
-        store.finish(&added)?;
         keys.into_iter().for_each(|key| known.add(key, 0));
-        kept.new.push(added.id);
+        added.push(if is_new.contains(&false) {
+            Cow::Owned(without_known(record, &is_new))
+        } else {
+            Cow::Borrowed(record)
+        });
     }
+    store.finish_all(added.iter().map(AsRef::as_ref))?;
+    kept.new = added.iter().map(|record| record.id.clone()).collect();
     Ok(kept)
 }
 
 /// The record with its new phases only.
 fn without_known(record: &Record, is_new: &[bool]) -> Record {
-    if is_new.iter().all(|&new| new) {
-        return record.clone();
-    }
     let mut part = record.clone();
     let new = |place: usize| is_new.get(place).copied().unwrap_or(true);
     let mut place = 0;

@@ -41,10 +41,17 @@ pub struct Told {
     pub host: Option<String>,
 }
 
-/// The record of a run. `cores` are those that its name or the user says; `time` is when it was logged, for a report without times.
+/// The record of a run. `cores` are those that its name or the user says; `time` is when it was logged, for a report without times. `build` is
+/// the binary that imports.
 ///
 /// An error is the sentence about a run that no record can hold.
-pub fn record(run: &Run, told: &Told, cores: Option<u32>, time: Timestamp) -> Result<Record, String> {
+pub fn record(
+    run: &Run,
+    told: &Told,
+    cores: Option<u32>,
+    time: Timestamp,
+    build: &BuildInfo,
+) -> Result<Record, String> {
     let mut findings = vec![imported(run)];
     let sector_size = sector_size(run, told, &mut findings)?;
     findings.extend(run.findings.iter().cloned());
@@ -64,7 +71,7 @@ pub fn record(run: &Run, told: &Told, cores: Option<u32>, time: Timestamp) -> Re
         started_at: started.to_string(),
         state: if run.unfinished { RunState::Interrupted } else { RunState::Complete },
         host: host(&run.machine, told),
-        build: BuildInfo::capture(),
+        build: build.clone(),
         spec: SpecRecord {
             given: vec!["sealbench".to_string(), "import".to_string(), run.log.display().to_string()],
             resolved: spec(run, shape, cores),

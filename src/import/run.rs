@@ -259,6 +259,10 @@ pub struct Findings {
     pub recognised: u64,
     /// Sector sizes that the log names, bytes.
     pub sector_bytes: BTreeSet<u64>,
+    /// What `runs` hold: a log may repeat itself, and does not take more memory for it.
+    seen: Seen,
+    /// Lines of the first run that repeats an earlier one, and how many do.
+    repeated: Option<(u64, u64)>,
 }
 
 /// No more problems of one file are kept; a log with more is no log.
@@ -274,6 +278,8 @@ impl Findings {
             notes: Vec::new(),
             recognised: 0,
             sector_bytes: BTreeSet::new(),
+            seen: Seen::default(),
+            repeated: None,
         }
     }
 
@@ -291,10 +297,22 @@ impl Findings {
         }
     }
 
-    /// Keeps a run that has a whole phase.
+    /// Keeps a run that has a whole phase, once.
     pub fn run(&mut self, run: Run) {
-        if !run.phases.is_empty() {
-            self.runs.push(run);
+        let Some(first) = run.phases.first() else { return };
+        let keys = run.keys();
+        if keys.iter().all(|key| self.seen.find(key).is_some()) {
+            self.repeated.get_or_insert((first.lines.0, 0)).1 += 1;
+            return;
+        }
+        keys.into_iter().for_each(|key| self.seen.add(key, 0));
+        self.runs.push(run);
+    }
+
+    /// The end of the file.
+    pub fn end(&mut self) {
+        if let Some((line, count)) = self.repeated {
+            self.note(line, format!("from here on {count} runs repeat earlier ones of this file: each counts once"));
         }
     }
 }

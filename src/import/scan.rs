@@ -42,6 +42,7 @@ pub fn scan(reader: impl Read, file: &Path, only: Option<Format>) -> std::io::Re
     readers.proofs.end(&mut found);
     readers.json.end(&mut found);
     readers.text.end(&mut found);
+    found.end();
     // A log that names one size names it for all its runs.
     if found.sector_bytes.len() == 1 {
         let size = found.sector_bytes.first().copied();

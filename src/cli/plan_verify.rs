@@ -79,7 +79,7 @@ fn text(found: &[Finding]) -> String {
             rate(one.alone_per_h),
             rate(one.mixed_per_h),
             one.slow_down.map_or_else(String::new, |ratio| format!("x {ratio:.3}")),
-            one.of_plan.map_or_else(|| "other cores or sector size".into(), units::percent),
+            one.of_plan.map_or_else(|| "not comparable".into(), units::percent),
         ]
     };
     table(&columns, found.iter().map(cells))

@@ -12,7 +12,7 @@ const NOTES: &str = include_str!("../params/scenarios/field-notes-2020.toml");
 /// A scenario of one model of two cores, an instance of p1 and one of p2 on a core each, with p2 at this many sectors per hour.
 fn two_cores(p2_per_h: &str) -> String {
     format!(
-        "sector_size = '8 MiB'\nphases = ['p1', 'p2']\ntarget = '1000 sectors per day'\nminimise = 'machines'\n\
+        "sector_size = '2 KiB'\nphases = ['p1', 'p2']\ntarget = '1000 sectors per day'\nminimise = 'machines'\n\
          [[sku]]\nname = 'two cores'\ncores = 2\nmemory = '16 GiB'\n\
          [[rate]]\nphase = 'p1'\ncores = 1\ninstances = 1\nsectors_per_h = 100\n\
          [[rate]]\nphase = 'p2'\ncores = 1\ninstances = 1\nsectors_per_h = {p2_per_h}\n"
@@ -45,9 +45,9 @@ fn a_rate_that_the_machine_does_not_reach_refutes_the_plan() {
     }
     let home = Home::new();
     fs::write(home.path("s.toml"), two_cores("1")).unwrap();
-    let ended = home.run(&words("plan s.toml --verify")).success();
+    let ended = home.run(&words("plan s.toml --verify --verify-size 2KiB")).success();
     assert!(ended.stdout.contains("p2:1x1") && !ended.stdout.contains("not comparable"), "{}", ended.stdout);
-    // No core hashes the columns of a billion sectors in an hour.
+    // No core hashes the columns of a billion such sectors in an hour.
     fs::write(home.path("s.toml"), two_cores("1e9")).unwrap();
-    home.run(&words("plan s.toml --verify")).fails(4, &["of what is planned"]);
+    home.run(&words("plan s.toml --verify --verify-size 2KiB")).fails(4, &["of what is planned"]);
 }

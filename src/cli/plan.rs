@@ -13,7 +13,6 @@ use crate::plan::measured::from_records;
 use crate::plan::planner::plan;
 use crate::plan::rates::Rate;
 use crate::plan::report;
-use crate::plan::scenario::file::check_objective;
 use crate::plan::scenario::{Minimise, Scenario, Stored};
 use crate::plan::simulate::simulate;
 use crate::report::units;
@@ -63,10 +62,7 @@ pub struct PlanArgs {
 /// Runs the command; the plan goes to stdout.
 pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     let mut scenario = Scenario::read(&args.scenario)?;
-    if let Some(minimise) = args.minimise {
-        scenario.minimise = minimise;
-        check_objective(&scenario).map_err(|e| Stop::Usage.error(e))?;
-    }
+    scenario.minimise = args.minimise.unwrap_or(scenario.minimise);
     let json = args.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
     let mut plan = plan(&scenario, stored(&scenario)?)?;
     if let Some(days) = args.simulate {

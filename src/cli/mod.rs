@@ -1,7 +1,9 @@
 //! The commands: one file each, thin.
 
+mod baseline;
 pub mod host;
 pub mod params;
+pub mod report;
 pub mod results;
 pub mod run;
 pub mod sweep;
@@ -25,6 +27,7 @@ enum Command {
     Sweep(sweep::SweepArgs),
     Params(params::ParamsArgs),
     Results(results::ResultsArgs),
+    Report(report::ReportArgs),
     Host(host::HostArgs),
     /// One trial on stdin, one report on stdout (started by run)
     #[command(hide = true)]
@@ -50,6 +53,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Sweep(args) => sweep::run(args),
         Command::Params(args) => params::run(args),
         Command::Results(args) => results::run(args),
+        Command::Report(args) => report::run(args),
         Command::Host(args) => host::run(args),
         Command::Worker => worker::main(),
     }

@@ -8,6 +8,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use crate::cli::CoresArg;
+use crate::cli::baseline::BaselineArgs;
 use crate::error::Stop;
 use crate::host::arena::Pages;
 use crate::host::core_sets::{self, Placement};
@@ -135,6 +136,8 @@ pub struct RunArgs {
     /// Say what would run and what it needs, and stop
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    baseline: BaselineArgs,
 }
 
 /// `--kernel`: a primitive and the name of its kernel, or the choice of the engine.
@@ -175,13 +178,15 @@ enum EngineArg {
 }
 
 /// Runs the command; the table goes to stdout.
-pub fn run(args: RunArgs) -> anyhow::Result<()> {
+pub fn run(mut args: RunArgs) -> anyhow::Result<()> {
+    let afterwards = std::mem::take(&mut args.baseline).prepare()?;
     let Finished { record, error } = run_request(&request(args)?)?;
-    if let Some(record) = record {
+    if let Some(record) = &record {
         // A terminal that is gone is no failure: the record is in the store.
-        let _ = write!(stdout(), "{}", run_table(&record));
+        let _ = write!(stdout(), "{}", run_table(record));
     }
-    error.map_or(Ok(()), Err)
+    error.map_or(Ok(()), Err)?;
+    record.map_or(Ok(()), |record| afterwards.finish(&record))
 }
 
 fn request(args: RunArgs) -> anyhow::Result<Request> {

@@ -12,9 +12,10 @@ use crate::home::home;
 use crate::report::ranking::{left_out, ranking};
 use crate::report::units;
 use crate::sector::Seed;
+use crate::store::Store;
 use crate::sweep::drive::{Audience, drive, remaining};
 use crate::sweep::file::{Grid, SweepFile};
-use crate::sweep::rank::rank;
+use crate::sweep::rank::{judge_points, rank};
 use crate::sweep::state::{State, SweepDir, Trial};
 use crate::sweep::{fit, grid};
 use crate::trial::estimate::show;
@@ -103,7 +104,9 @@ pub fn run(args: SweepArgs) -> anyhow::Result<()> {
     };
     let signals = Signals::install()?;
     let done = drive(&mut dir, &home, &signals, &mut Teller);
-    let rankings = rank(&dir.state);
+    let mut rankings = rank(&dir.state);
+    let store = Store::open(&home)?;
+    judge_points(&mut rankings, |run| store.record(run).ok());
     for one in &rankings {
         let _ = write!(stdout(), "\n{}", ranking(one));
     }

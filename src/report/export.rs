@@ -1,5 +1,6 @@
 //! Records as files for other programs: CSV, Markdown and JSON. Each writes record by record, whatever their number.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use anyhow::Context;
@@ -61,19 +62,33 @@ const COLUMNS: [Column; 43] = [
 
 /// One row per phase record; a column `span_NAME_wall_s` for each span that occurs. What is absent is empty, never 0.
 pub fn csv(store: &Store, ids: &[String], out: &mut dyn Write) -> anyhow::Result<()> {
+    csv_of(ids, |id| store.record(id).map(Cow::Owned), out)
+}
+
+/// The same for records in memory.
+pub fn csv_of_records(records: &[Record], out: &mut dyn Write) -> anyhow::Result<()> {
+    csv_of(records, |record| Ok(Cow::Borrowed(record)), out)
+}
+
+/// The rows of what `record` gives for each key.
+fn csv_of<'r, K>(
+    keys: &'r [K],
+    record: impl Fn(&'r K) -> anyhow::Result<Cow<'r, Record>>,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     // Two passes: which spans there are is known only at the end, and a store may be larger than memory.
     let mut spans: Vec<String> = Vec::new();
-    for id in ids {
-        for span in store.record(id)?.phases.into_iter().flat_map(|phase| phase.spans) {
+    for key in keys {
+        for span in record(key)?.phases.iter().flat_map(|phase| &phase.spans) {
             if !spans.contains(&span.name) {
-                spans.push(span.name);
+                spans.push(span.name.clone());
             }
         }
     }
     let span_columns = spans.iter().map(|name| format!("span_{name}_wall_s"));
     csv_line(out, COLUMNS.iter().map(|(name, _)| name.to_string()).chain(span_columns))?;
-    for id in ids {
-        let record = store.record(id)?;
+    for key in keys {
+        let record = record(key)?;
         for phase in &record.phases {
             let cells = COLUMNS.iter().map(|(_, cell)| cell(&record, phase));
             csv_line(out, cells.chain(spans.iter().map(|name| span(phase, name))))?;

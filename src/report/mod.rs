@@ -1,7 +1,17 @@
-//! What people and other programs read: terminal tables, exports, and how figures are written in them.
+//! What people and other programs read: terminal tables and charts, reports, exports, and how figures are written in them.
 
+pub mod bars;
+pub mod chart;
+pub mod compare;
+pub mod document;
 pub mod export;
+pub mod group;
+pub mod html;
+pub mod machines;
+pub mod markdown;
 pub mod ranking;
+pub mod sections;
+pub mod statistics;
 pub mod table;
 pub mod unfinished;
 pub mod units;

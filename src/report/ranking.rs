@@ -6,6 +6,7 @@ use super::table::{Align, table};
 use super::units;
 use crate::sweep::fit::LeftOut;
 use crate::sweep::rank::{Ranked, Ranking};
+use crate::trial::record::Severity;
 
 /// Cells of a bar.
 const BAR: usize = 14;
@@ -22,7 +23,7 @@ pub fn ranking(ranking: &Ranking) -> String {
         ("", Align::Left),
     ];
     let rows = table(&columns, ranking.points.iter().map(cells));
-    format!("{}\n{rows}{}{}\n", ranking.class, spoiled(ranking), conclusion(ranking))
+    format!("{}\n{rows}{}{}\n{}", ranking.class, spoiled(ranking), conclusion(ranking), reportable(ranking))
 }
 
 fn cells(point: &Ranked) -> Vec<String> {
@@ -50,6 +51,17 @@ fn spoiled(ranking: &Ranking) -> String {
         }
     };
     ranking.points.iter().filter_map(of).collect()
+}
+
+/// Whether the best may be reported, and what speaks against it.
+fn reportable(ranking: &Ranking) -> String {
+    let Some(validity) = ranking.points.first().and_then(|best| best.validity.as_ref()) else { return String::new() };
+    if validity.reportable {
+        return "reportable: yes\n".into();
+    }
+    let errors = validity.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    let codes: Vec<&str> = errors.map(|finding| finding.code.as_str()).collect();
+    format!("reportable: no ({})\n", codes.join(", "))
 }
 
 fn conclusion(ranking: &Ranking) -> String {
@@ -81,7 +93,7 @@ pub fn left_out(points: &[LeftOut]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trial::record::Interval;
+    use crate::trial::record::{Finding, Interval, Validity};
 
     fn point(name: &str, rate: f64, of_best: f64) -> Ranked {
         Ranked {
@@ -98,6 +110,7 @@ mod tests {
             disturbed: 0,
             failed: 0,
             runs: Vec::new(),
+            validity: None,
         }
     }
 
@@ -118,6 +131,11 @@ mod tests {
             assert!(text.contains(part), "'{part}' in\n{text}");
         }
         assert!(text.contains(&"█".repeat(BAR)) && text.contains(&format!(" {}\n", "█".repeat(11))), "{text}");
+        let finding = Finding::new("virtual-machine", Severity::Error, "measure on the bare machine");
+        let broken = Validity { reportable: false, rules: Vec::new(), findings: vec![finding] };
+        let mut judged = sure.clone();
+        judged.points[0].validity = Some(broken);
+        assert!(ranking(&judged).ends_with("\nreportable: no (virtual-machine)\n"), "{}", ranking(&judged));
         let unsure = ranking(&Ranking { is_distinguishable: Some(false), ..sure.clone() });
         assert!(
             unsure.contains("not distinguishable from p2 native 1x2") && unsure.contains("take either"),

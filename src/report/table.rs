@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table, TableStyle};
 
+use super::bars::{Bar, bars};
 use super::units;
 use crate::trial::record::{Aggregate, Origin, Output, PhaseRecord, Record, Severity, Span};
 
@@ -146,7 +147,7 @@ pub fn gib_per_hour(record: &Record, sectors: u32, wall_s: f64) -> Option<f64> {
 }
 
 /// Nothing for a measured figure; others say what they are wherever they stand.
-fn origin_mark(origin: Origin) -> String {
+pub fn origin_mark(origin: Origin) -> String {
     if origin == Origin::Measured { String::new() } else { format!(" ({})", origin.name()) }
 }
 
@@ -165,13 +166,14 @@ pub fn full_report(record: &Record) -> String {
         aggregates(record),
         repeats(&rows),
         spans(&rows),
+        span_bars(&rows),
         commitments(record),
         findings(record),
         verdict(record),
     ])
 }
 
-fn join<const N: usize>(sections: [String; N]) -> String {
+fn join(sections: impl IntoIterator<Item = String>) -> String {
     let present: Vec<String> = sections.into_iter().filter(|section| !section.is_empty()).collect();
     present.join("\n")
 }
@@ -331,6 +333,22 @@ fn span_cells(name: &str, phase: &PhaseRecord, span: &Span) -> Vec<String> {
     ]
 }
 
+/// The spans of each phase that has several as bars.
+fn span_bars(rows: &[PhaseRow]) -> String {
+    let of_row = |row: &PhaseRow| {
+        let phase = row.typical();
+        let bar = |span: &Span| Bar {
+            name: span.name.clone(),
+            value: span.wall_s,
+            interval: None,
+            figure: units::duration(span.wall_s),
+        };
+        let drawn = bars(&phase.spans.iter().map(bar).collect::<Vec<_>>(), usize::from(WIDTH));
+        format!("{} {}\n{drawn}", row.name(), phase.engine)
+    };
+    join(rows.iter().filter(|row| row.typical().spans.len() > 1).map(of_row))
+}
+
 /// comm_d and comm_r; where engines differ, each with who computed it.
 fn commitments(record: &Record) -> String {
     commitment("comm_d", record, |output| &output.comm_d) + &commitment("comm_r", record, |output| &output.comm_r)
@@ -435,6 +453,7 @@ mod tests {
     #[test]
     fn the_full_report_has_spans_limits_and_the_machine() {
         let text = full_report(&sample::record("a"));
+        assert!(text.contains("p1 reference\n tree_d ██"), "{text}");
         for part in
             ["1.23 x the limit of sha256 chain, 2 parts", "outside", "read 1.50 GiB, cold", "8MiB, 2 layers", "81.4 %"]
         {

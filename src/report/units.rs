@@ -26,6 +26,18 @@ pub fn duration(seconds: f64) -> String {
     }
 }
 
+/// A time with the digits in which a difference of some percent shows: "41.27 ns", "8.13 ms", "42.613 s".
+pub fn fine_duration(seconds: f64) -> String {
+    match seconds {
+        s if !s.is_finite() => "-".to_string(),
+        s if s < 1e-6 => format!("{:.2} ns", s * 1e9),
+        s if s < 1e-3 => format!("{:.2} us", s * 1e6),
+        s if s < 1.0 => format!("{:.2} ms", s * 1e3),
+        s if s < 600.0 => format!("{s:.3} s"),
+        s => duration(s),
+    }
+}
+
 /// An amount of memory or storage: "512 B", "1.50 GiB".
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
@@ -109,6 +121,21 @@ mod tests {
             (f64::NAN, "-"),
         ] {
             assert_eq!(duration(seconds), text, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_time_to_compare_keeps_three_digits_behind_a_second() {
+        for (seconds, text) in [
+            (4.127e-8, "41.27 ns"),
+            (3.4e-5, "34.00 us"),
+            (0.0342, "34.20 ms"),
+            (42.6132, "42.613 s"),
+            (599.9, "599.900 s"),
+            (9060.0, "2 h 31 min"),
+            (f64::NAN, "-"),
+        ] {
+            assert_eq!(fine_duration(seconds), text, "{seconds}");
         }
     }
 

@@ -135,6 +135,13 @@ pub fn import(store: &Store, home: &Path, path: &Path) -> anyhow::Result<Importe
     Ok(result)
 }
 
+/// The records of a bundle or of a record's JSON file, without taking them into a store.
+pub fn records(path: &Path) -> anyhow::Result<Vec<Record>> {
+    let what = || format!("cannot read {}", path.display());
+    let file = File::open(path).with_context(what)?;
+    Ok(read(BufReader::new(file)).with_context(what)?.into_iter().map(|run| run.record).collect())
+}
+
 /// Writes the files of new runs beside their place, then lets them and the records appear together.
 fn keep(store: &Store, home: &Path, new: &[Run]) -> anyhow::Result<()> {
     if new.is_empty() {

@@ -2,15 +2,19 @@
 
 pub mod baseline;
 pub mod bundle;
+pub mod criterion;
 mod db;
+mod kernel;
 mod migrate;
 mod pages;
 mod query;
 mod reference;
 pub mod rescue;
+mod sweep;
 
 pub use baseline::Baseline;
 pub use db::{FILE, RunRow, RunStart, Store};
+pub use kernel::{KernelBench, KernelQuery, Throughput};
 pub use query::Query;
 
 /// Whether a text can be a run's id: 1 to 64 letters, digits, `.`, `_` or `-`, the first one a letter or digit.

@@ -221,7 +221,7 @@ fn field(serial: u64, bytes: &[u8]) -> Field {
         7 => Field::Real(f64::from_bits(integer() as u64)),
         8 => Field::Integer(0),
         9 => Field::Integer(1),
-        _ if serial % 2 == 0 => Field::Blob(bytes.to_vec()),
+        _ if serial.is_multiple_of(2) => Field::Blob(bytes.to_vec()),
         _ => Field::Text(bytes.to_vec()),
     }
 }

@@ -221,7 +221,7 @@ mod tests {
     use super::*;
     use crate::error::exit_code;
     use crate::phase::Phase;
-    use crate::store::{RunStart, sample};
+    use crate::store::{RunStart, criterion, sample};
     use std::fs;
     use std::path::PathBuf;
 
@@ -247,6 +247,8 @@ mod tests {
         }
         store.save_baseline("v1", "run-3").unwrap();
         store.keep_reference_output("sector", Phase::P1, &Default::default()).unwrap();
+        let criterion = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/criterion");
+        store.keep_kernel_benches(&criterion::read(&criterion).unwrap()).unwrap();
         drop(store);
         let file = home.path().join("results.db");
         let bytes = fs::read(&file).unwrap();
@@ -268,6 +270,7 @@ mod tests {
         let both = |n| Count { rescued: n, known: n };
         assert_eq!((rescued.runs, rescued.records), (both(RUNS as u64 + 1), both(RUNS as u64)));
         assert_eq!((rescued.baselines, rescued.reference_outputs), (both(1), both(1)));
+        assert_eq!(rescued.kernel_benches, both(4));
         assert!(rescued.lost_records.is_empty());
         let (old, new) = (Store::at(&file).unwrap(), Store::at(&out).unwrap());
         assert_eq!(old.list(None).unwrap(), new.list(None).unwrap());

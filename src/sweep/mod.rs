@@ -11,3 +11,4 @@ pub mod grid;
 pub mod rank;
 pub mod schedule;
 pub mod state;
+pub mod validity;

@@ -7,7 +7,8 @@ use crate::measure::stats::verdict::{Comparison, Verdict, judge};
 use crate::measure::stats::{coefficient_of_variation, median};
 use crate::sweep::grid::Point;
 use crate::sweep::state::{State, Trial};
-use crate::trial::record::Interval;
+use crate::sweep::validity;
+use crate::trial::record::{Interval, Record, Validity};
 
 /// The points of one phase and shape, the best first; points without a sample last.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -51,6 +52,8 @@ pub struct Ranked {
     pub failed: u32,
     /// Runs in the results store.
     pub runs: Vec<String>,
+    /// The run rules over all of its trials; `None` where their records could not be read.
+    pub validity: Option<Validity>,
 }
 
 /// A ranking per class, in the order of the sweep file.
@@ -62,6 +65,14 @@ pub fn rank(state: &State) -> Vec<Ranking> {
         }
     }
     classes.into_iter().map(|class| of_class(state, class)).collect()
+}
+
+/// Judges every point by the records of its runs.
+pub fn judge_points(rankings: &mut [Ranking], record: impl Fn(&str) -> Option<Record>) {
+    for point in rankings.iter_mut().flat_map(|ranking| &mut ranking.points) {
+        let records: Vec<Record> = point.runs.iter().filter_map(|run| record(run)).collect();
+        point.validity = validity::of_point(&records);
+    }
 }
 
 fn of_class(state: &State, class: String) -> Ranking {
@@ -112,6 +123,7 @@ fn ranked<'a>(point: &Point, trials: impl Iterator<Item = &'a Trial>) -> Ranked 
         p: None,
         disturbed: counted(|trial| trial.gib_per_h.is_some() && !trial.disturbances.is_empty()),
         failed: counted(|trial| trial.error.is_some()),
+        validity: None,
         runs: trials.iter().map(|trial| trial.run.clone()).filter(|run| !run.is_empty()).collect(),
         samples,
     }

@@ -1,5 +1,9 @@
 //! `sealbench results`: what was measured, out of the store and between stores.
 
+pub(super) mod compare;
+mod kernels;
+pub(super) mod side;
+
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -13,9 +17,9 @@ use crate::report::export;
 use crate::report::table::{Align, full_report, table};
 use crate::report::unfinished::{Unfinished, resume};
 use crate::report::units;
-use crate::store::{RunRow, Store, bundle};
+use crate::store::rescue::{Count, Rescued, rescue};
+use crate::store::{FILE, Query, RunRow, Store, bundle};
 use crate::trial::record::RunState;
-use crate::trial::status::{RunStatus, STATUS_FILE};
 
 /// Arguments of `sealbench results`.
 #[derive(Debug, Args)]
@@ -32,6 +36,15 @@ enum Command {
         /// At most this many; 0 means all
         #[arg(long, default_value_t = 20)]
         limit: u32,
+        /// Only runs whose record matches, e.g. phase=p1,engine=native,host=NAME (also shape, cpu, sweep, point, since)
+        #[arg(value_name = "QUERY")]
+        query: Option<Query>,
+        /// Criterion's results instead of runs
+        #[arg(long, conflicts_with_all = ["query", "baselines"])]
+        kernels: bool,
+        /// The baselines instead of runs
+        #[arg(long, conflicts_with = "query")]
+        baselines: bool,
     },
     /// One run: its phases, spans and findings; or, while it has no record, where it stands and what to do
     Show {
@@ -70,6 +83,30 @@ enum Command {
         /// The file
         file: PathBuf,
     },
+    Compare(compare::CompareArgs),
+    /// Keep a run under a name, to compare later ones with; the name stands for the run it was saved for last
+    SaveBaseline {
+        /// The name
+        name: String,
+        /// An id, the start of one, `last`, or a run directory
+        #[arg(default_value = "last")]
+        run: String,
+    },
+    /// Take in what `cargo bench` (criterion) measured of the kernels
+    ImportCriterion {
+        /// Criterion's directory
+        #[arg(default_value = "target/criterion")]
+        dir: PathBuf,
+    },
+    /// Write what can be read of a damaged store into a new one; the damaged one stays as it is
+    Rescue {
+        /// The new store, a file that is not there yet
+        #[arg(long, value_name = "NEW.db")]
+        out: PathBuf,
+        /// The damaged store [default: results.db in SEALBENCH_HOME]
+        #[arg(long, value_name = "FILE")]
+        from: Option<PathBuf>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -94,9 +131,16 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 }
 
 fn run_in(home: &Path, args: ResultsArgs, out: &mut dyn Write) -> anyhow::Result<()> {
+    // The one command that must not need a sound store.
+    if let Command::Rescue { out: path, from } = args.command {
+        rescue_to(&from.unwrap_or_else(|| home.join(FILE)), &path, out)?;
+        return Ok(out.flush()?);
+    }
     let store = Store::open(home)?;
     match args.command {
-        Command::List { limit } => list(&store, limit, out)?,
+        Command::List { kernels: true, .. } => kernels::list(&store, out)?,
+        Command::List { baselines: true, .. } => list_baselines(&store, out)?,
+        Command::List { limit, query, .. } => list(&store, limit, query, out)?,
         Command::Show { run, json } => show(&store, &run, json, out)?,
         Command::Export { format, out: None, runs } => export_to(&store, format, &runs, out)?,
         Command::Export { format, out: Some(path), runs } => {
@@ -106,14 +150,31 @@ fn run_in(home: &Path, args: ResultsArgs, out: &mut dyn Write) -> anyhow::Result
             bundle::pack(&store, &recorded(&store, &runs)?, &path, force)?;
         }
         Command::Import { file } => import(&store, home, &file, out)?,
+        Command::Compare(args) => compare::run(&store, &args, out)?,
+        Command::SaveBaseline { name, run } => {
+            let id = side::resolve(&store, &run)?.id;
+            store.save_baseline(&name, &id)?;
+            writeln!(out, "{name} is run {id}")?;
+        }
+        Command::ImportCriterion { dir } => kernels::import(&store, &dir, out)?,
+        Command::Rescue { .. } => {}
     }
     Ok(out.flush()?)
 }
 
-fn list(store: &Store, limit: u32, out: &mut dyn Write) -> anyhow::Result<()> {
-    let rows = store.list((limit > 0).then_some(limit))?;
+fn list(store: &Store, limit: u32, query: Option<Query>, out: &mut dyn Write) -> anyhow::Result<()> {
+    let limit = (limit > 0).then_some(limit);
+    let all = query.is_none();
+    let rows = match query {
+        Some(query) => store.query(&Query { limit: query.limit.or(limit), ..query })?,
+        None => store.list(limit)?,
+    };
     if rows.is_empty() {
-        writeln!(out, "There are no runs yet: `sealbench run` makes one.")?;
+        writeln!(
+            out,
+            "{}",
+            if all { "There are no runs yet: `sealbench run` makes one." } else { "No record matches." }
+        )?;
         return Ok(());
     }
     let columns = [
@@ -123,13 +184,46 @@ fn list(store: &Store, limit: u32, out: &mut dyn Write) -> anyhow::Result<()> {
         ("shape", Align::Left),
         ("phases", Align::Left),
         ("engine", Align::Left),
-        ("phases' time", Align::Right),
+        ("time", Align::Right),
     ];
     out.write_all(table(&columns, rows.iter().map(list_cells)).as_bytes())?;
     let total = store.count()?;
-    if total > rows.len() as u64 {
+    if all && total > rows.len() as u64 {
         writeln!(out, "{} of {total} runs; --limit 0 shows all", rows.len())?;
     }
+    Ok(())
+}
+
+fn list_baselines(store: &Store, out: &mut dyn Write) -> anyhow::Result<()> {
+    let baselines = store.baselines()?;
+    if baselines.is_empty() {
+        writeln!(out, "There are no baselines yet: `sealbench results save-baseline NAME` makes one.")?;
+        return Ok(());
+    }
+    let columns = [("baseline", Align::Left), ("run", Align::Left), ("saved (UTC)", Align::Left)];
+    let cells =
+        baselines.into_iter().map(|b| vec![b.name, b.run, b.saved_at.strftime("%Y-%m-%d %H:%M:%S").to_string()]);
+    out.write_all(table(&columns, cells).as_bytes())?;
+    Ok(())
+}
+
+fn rescue_to(damaged: &Path, new: &Path, out: &mut dyn Write) -> anyhow::Result<()> {
+    let Rescued { runs, records, reference_outputs, baselines, kernel_benches, lost_records } = rescue(damaged, new)?;
+    let tables = [
+        ("runs", runs),
+        ("records", records),
+        ("outputs of the reference", reference_outputs),
+        ("baselines", baselines),
+        ("results of criterion", kernel_benches),
+    ];
+    writeln!(out, "{} has, of what {} is known to have had:", new.display(), damaged.display())?;
+    for (name, Count { rescued, known }) in tables.into_iter().filter(|(_, count)| count.known > 0) {
+        writeln!(out, "  {rescued} of {known} {name}")?;
+    }
+    for id in &lost_records {
+        writeln!(out, "the record of run {id} is not readable")?;
+    }
+    writeln!(out, "Nothing was changed. To use it, move the damaged store away and this one to its place.")?;
     Ok(())
 }
 
@@ -153,7 +247,7 @@ fn list_cells(row: &RunRow) -> Vec<String> {
 }
 
 fn show(store: &Store, run: &str, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
-    let row = resolve(store, run)?;
+    let row = side::resolve(store, run)?;
     if json {
         let record: serde_json::Value = serde_json::from_str(&store.record_text(&row.id)?)
             .with_context(|| format!("the record of run {} is damaged", row.id))?;
@@ -196,10 +290,10 @@ fn import(store: &Store, home: &Path, file: &Path, out: &mut dyn Write) -> anyho
 }
 
 /// Ids of runs named on the command line, each once; every one must have a record.
-fn recorded(store: &Store, runs: &[String]) -> anyhow::Result<Vec<String>> {
+pub(crate) fn recorded(store: &Store, runs: &[String]) -> anyhow::Result<Vec<String>> {
     let mut ids: Vec<String> = Vec::new();
     for run in runs {
-        let row = resolve(store, run)?;
+        let row = side::resolve(store, run)?;
         if row.state.is_none() {
             return Err(Stop::Usage.error(format!(
                 "run {} has no record, it is {}: see `sealbench results show {0}`",
@@ -214,27 +308,12 @@ fn recorded(store: &Store, runs: &[String]) -> anyhow::Result<Vec<String>> {
     Ok(ids)
 }
 
-/// The run that a word on the command line names.
-fn resolve(store: &Store, word: &str) -> anyhow::Result<RunRow> {
-    if word == "last" {
-        let newest = store.list(Some(1))?.pop();
-        return newest.ok_or_else(|| Stop::Usage.error("there are no runs yet: `sealbench run` makes one"));
-    }
-    let dir = Path::new(word);
-    // A word is a directory if it looks like one, or if it is one and no run's id.
-    if word.contains('/') || (dir.is_dir() && store.find(word)?.is_none()) {
-        let status = RunStatus::read(dir)?
-            .ok_or_else(|| Stop::Usage.error(format!("{word} is not a run directory: it has no {STATUS_FILE}")))?;
-        return store.run(&status.run);
-    }
-    store.run(word)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::error::exit_code;
     use crate::store::{RunStart, sample};
+    use crate::trial::status::RunStatus;
     use clap::Parser;
     use std::fs;
 

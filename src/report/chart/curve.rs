@@ -113,7 +113,7 @@ impl Curve {
         let mut keys =
             vec![Key { mark: html! { circle class="point" cx="11" cy="6" r="4" {} }, words: self.measured.clone() }];
         if let Some(fit) = &self.fit {
-            let words = [&[fit.name.clone()], fit.coefficients.as_slice()].concat();
+            let words = [std::slice::from_ref(&fit.name), fit.coefficients.as_slice()].concat();
             keys.push(Key { mark: stroke("fit"), words: words.join(", ") });
         }
         for (class, line) in [("ideal", &self.ideal), ("bound", &self.bound)] {

@@ -66,7 +66,7 @@ impl HeatMap {
         let figures = rates().map(|rate| width(&units::rate(rate), Face::Cell)).fold(30.0, f64::max) + 8.0;
         let columns = self.columns.len().max(1) as f64;
         let total = (left + columns * figures + MARGIN).clamp(WIDTH, WIDEST);
-        let cell = ((total - left - MARGIN) / columns).min(92.0);
+        let cell = ((total - left - MARGIN) / columns).min(116.0);
         let (legend, legend_height) = legend(&self.keys(low, high), total, self.heading.bottom());
         let top = self.heading.bottom() + legend_height + 26.0;
         let bottom = top + ROW * self.rows.len() as f64;
@@ -84,7 +84,7 @@ impl HeatMap {
                 }
             }
             (self.column_names(left, cell, bottom))
-            (super::x_title(&self.x_title, left, total - MARGIN, bottom + 38.0))
+            (super::x_title(&self.x_title, left, left + cell * columns, bottom + 38.0))
         };
         self.heading.around(total, bottom + 48.0, body)
     }

@@ -83,8 +83,11 @@ impl Label {
         Label { anchor, ..self }
     }
 
-    /// The text; where it has to be shortened it carries the whole in a `<title>`.
+    /// The text, if there is one; where it has to be shortened it carries the whole in a `<title>`.
     pub fn draw(self, words: &str) -> Markup {
+        if words.is_empty() {
+            return html! {};
+        }
         let words = clean(words);
         let short = shorten(&words, self.face, self.room);
         let anchor = match self.anchor {
@@ -124,7 +127,7 @@ fn advance(c: char) -> f64 {
     match c {
         ' '..='~' => f64::from(ASCII[c as usize - ' ' as usize]),
         '\u{590}'..='\u{5ff}' => 75.0,
-        '\u{a0}'..='\u{24f}' | '\u{370}'..='\u{3ff}' | '×' | '·' | '…' => 100.0,
+        '\u{a0}'..='\u{24f}' | '\u{370}'..='\u{3ff}' | '…' => 100.0,
         _ => 125.0,
     }
 }

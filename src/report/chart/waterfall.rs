@@ -20,8 +20,10 @@ pub struct Stretch {
 pub struct Row {
     /// Its name, left of it.
     pub name: String,
-    /// What is told of it, right of it.
-    pub figure: String,
+    /// Its time, right of it.
+    pub time: String,
+    /// Its share of something, right of the time; may be empty.
+    pub share: String,
     /// What is drawn.
     pub stretches: Vec<Stretch>,
     /// Drawn less prominent: it does not count, or is what no other row covers.
@@ -49,7 +51,9 @@ impl Waterfall {
             texts.map(|t| width(t, Face::Plain)).fold(0.0, f64::max).min(most) + 1.0
         };
         let names = room(&mut self.rows.iter().map(|row| &row.name), 150.0);
-        let figures = room(&mut self.rows.iter().map(|row| &row.figure), 150.0);
+        let times = room(&mut self.rows.iter().map(|row| &row.time), 90.0);
+        let shares = room(&mut self.rows.iter().map(|row| &row.share), 90.0);
+        let figures = times + if shares > 1.0 { shares + 8.0 } else { 0.0 };
         let (left, right) = (MARGIN + names + 8.0, WIDTH - MARGIN - figures - 8.0);
         let top = self.heading.bottom() + 6.0;
         let bottom = top + ROW * self.rows.len() as f64 + 4.0;
@@ -62,7 +66,8 @@ impl Waterfall {
                 @let y = top + ROW * n as f64 + 2.0;
                 (Label::new(left - 8.0, y + 12.0, Face::Plain, names).anchor(Anchor::End).draw(&row.name))
                 (bars(row, y + (ROW - BAR) / 2.0 - 2.0, &scale, seconds))
-                (Label::new(right + 8.0, y + 12.0, Face::Quiet, figures).draw(&row.figure))
+                (Label::new(right + 8.0 + times, y + 12.0, Face::Plain, times).anchor(Anchor::End).draw(&row.time))
+                (Label::new(WIDTH - MARGIN, y + 12.0, Face::Quiet, shares).anchor(Anchor::End).draw(&row.share))
             }
             (x_title(&format!("{}, {unit}", self.x_title), left, right, bottom + 34.0))
         };
@@ -111,7 +116,7 @@ mod tests {
 
     fn row(name: &str, stretches: &[(f64, f64)], aside: bool) -> Row {
         let stretches = stretches.iter().map(|&(start_s, length_s)| Stretch { start_s, length_s }).collect();
-        Row { name: name.into(), figure: "8.10 s".into(), stretches, aside }
+        Row { name: name.into(), time: "8.10 s".into(), share: "65.3 %".into(), stretches, aside }
     }
 
     fn chart(rows: Vec<Row>) -> Waterfall {

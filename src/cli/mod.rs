@@ -3,6 +3,7 @@
 mod baseline;
 pub mod host;
 pub mod params;
+pub mod plan;
 pub mod report;
 pub mod results;
 pub mod run;
@@ -25,6 +26,7 @@ pub struct Cli {
 enum Command {
     Run(run::RunArgs),
     Sweep(sweep::SweepArgs),
+    Plan(plan::PlanArgs),
     Params(params::ParamsArgs),
     Results(results::ResultsArgs),
     Report(report::ReportArgs),
@@ -51,6 +53,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run(args) => run::run(args),
         Command::Sweep(args) => sweep::run(args),
+        Command::Plan(args) => plan::run(args),
         Command::Params(args) => params::run(args),
         Command::Results(args) => results::run(args),
         Command::Report(args) => report::run(args),

@@ -7,8 +7,10 @@
 
 mod assign;
 mod bound;
+mod corners;
 mod search;
 
+pub use assign::{Assigned, assign};
 pub use search::solve;
 
 /// Objectives of a problem: the first is made as small as possible, the others decide between equals.
@@ -103,8 +105,12 @@ mod tests {
 
     /// The best purchase by trying all.
     fn exhaustive(problem: &Problem) -> Option<[i64; OBJECTIVES]> {
-        let columns: Vec<(usize, &Vec<f64>)> =
-            problem.models.iter().enumerate().flat_map(|(m, model)| model.layouts.iter().map(move |l| (m, l))).collect();
+        let columns: Vec<(usize, &Vec<f64>)> = problem
+            .models
+            .iter()
+            .enumerate()
+            .flat_map(|(m, model)| model.layouts.iter().map(move |l| (m, l)))
+            .collect();
         let most: Vec<u32> = problem.models.iter().map(|model| model.most(&problem.demand)).collect();
         let mut best = None;
         let mut used = vec![0; problem.models.len()];

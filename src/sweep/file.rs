@@ -6,12 +6,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Stop;
+use crate::keys::{check_keys, keys};
 
 /// No sweep file is larger.
 const MAX_BYTES: u64 = 1 << 20;
-
-/// The fewest words that have to agree for a key to be suggested (Jaro-Winkler, 0 to 1).
-const SIMILAR: f64 = 0.7;
 
 /// A sweep: what holds for all grids, and the grids.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -126,24 +124,6 @@ impl SweepFile {
         }
         Ok(file)
     }
-}
-
-/// The keys of a table, from a value that has them all.
-fn keys(value: &impl Serialize) -> Vec<String> {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::Object(fields)) => fields.into_iter().map(|(key, _)| key).collect(),
-        _ => Vec::new(),
-    }
-}
-
-fn check_keys(table: &toml::Table, valid: &[String], of: &str) -> Result<(), String> {
-    let Some(unknown) = table.keys().find(|key| !valid.contains(key)) else { return Ok(()) };
-    let likeness = |key: &&String| strsim::jaro_winkler(unknown, key);
-    let nearest =
-        valid.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).filter(|key| likeness(key) >= SIMILAR);
-    let hint =
-        nearest.map_or_else(|| format!("valid are {}", valid.join(", ")), |key| format!("did you mean '{key}'?"));
-    Err(format!("unknown key '{unknown}'{of}: {hint}"))
 }
 
 #[cfg(test)]

@@ -236,7 +236,10 @@ impl Search<'_> {
             }
             self.looked_at += 1;
             return match self.looked_at > MOST {
-                true => Err(format!("sku '{}' can be cut in more than {MOST} ways: leave out rates on few cores", self.sku.name)),
+                true => Err(format!(
+                    "sku '{}' can be cut in more than {MOST} ways: leave out rates on few cores",
+                    self.sku.name
+                )),
                 false => Ok(()),
             };
         }
@@ -366,7 +369,11 @@ impl Search<'_> {
         let mut core_sets = Vec::new();
         for (lane, firsts) in firsts.iter().enumerate() {
             let on_volumes = !self.sku.volumes.is_empty() && !kinds[lane].does(Phase::P4);
-            let volumes = if on_volumes { spread(self.scenario, self.sku, counts[lane], kinds[lane].batch())? } else { Vec::new() };
+            let volumes = if on_volumes {
+                spread(self.scenario, self.sku, counts[lane], kinds[lane].batch())?
+            } else {
+                Vec::new()
+            };
             for (instance, first) in (0..).zip(firsts) {
                 let volume = volumes.get(instance as usize).copied();
                 core_sets.push(CoreSet { lane, instance, first: *first, cores: lanes[lane].cores, volume });

@@ -33,7 +33,10 @@ pub fn why_not(scenario: &Scenario, sku: &Sku, rates: &[Rate], phases: &[Phase])
         a.len().cmp(&b.len()).then(worst(a).total_cmp(&worst(b)))
     });
     let Some((shortages, kinds)) = least else {
-        return format!("sku '{}': c1 was measured on more cores than p2's instances have: add a rate of c1 on fewer", sku.name);
+        return format!(
+            "sku '{}': c1 was measured on more cores than p2's instances have: add a rate of c1 on fewer",
+            sku.name
+        );
     };
     let names: Vec<String> = kinds.iter().map(Kind::label).collect();
     let texts: Vec<String> = shortages.into_iter().map(|shortage| shortage.text).collect();
@@ -68,14 +71,19 @@ fn cores(scenario: &Scenario, sku: &Sku, kinds: &[Kind]) -> Option<Shortage> {
 }
 
 fn memory(scenario: &Scenario, sku: &Sku, kinds: &[Kind]) -> Option<Shortage> {
-    let (ordinary, huge) = kinds.iter().map(|kind| kind.memory(scenario)).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let (ordinary, huge) =
+        kinds.iter().map(|kind| kind.memory(scenario)).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1));
     if has_memory(sku, ordinary, huge) {
         return None;
     }
     let show = |bytes: f64| units::bytes(bytes.max(0.0) as u64);
     let reserve = sku.huge_pages.unwrap_or(0.0);
     if huge > reserve && sku.huge_pages.is_some() && ordinary + huge <= sku.memory - sku.reserved_memory {
-        let text = format!("p1 needs {} of huge pages and {} are reserved: huge_pages = \"{0}\" would do", show(huge), show(reserve));
+        let text = format!(
+            "p1 needs {} of huge pages and {} are reserved: huge_pages = \"{0}\" would do",
+            show(huge),
+            show(reserve)
+        );
         return Some(Shortage { text, ratio: huge / reserve.max(1.0) });
     }
     let need = ordinary + huge.max(reserve);
@@ -98,6 +106,10 @@ fn volume(scenario: &Scenario, sku: &Sku, kinds: &[Kind]) -> Option<Shortage> {
         return None;
     }
     let show = |bytes: f64| units::bytes(bytes as u64);
-    let text = format!("a start of p1 holds {} and its largest volume has {}: a volume of {0} would do", show(need), show(largest));
+    let text = format!(
+        "a start of p1 holds {} and its largest volume has {}: a volume of {0} would do",
+        show(need),
+        show(largest)
+    );
     Some(Shortage { text, ratio: need / largest })
 }

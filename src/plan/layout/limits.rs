@@ -84,7 +84,13 @@ pub fn parameter_bytes(scenario: &Scenario) -> f64 {
 }
 
 /// Lowers what a machine puts out to what its network carries.
-pub fn limit_network(scenario: &Scenario, sku: &Sku, stages: &[Stage], per_h: &mut [f64], bounds: &mut [Option<Bound>]) {
+pub fn limit_network(
+    scenario: &Scenario,
+    sku: &Sku,
+    stages: &[Stage],
+    per_h: &mut [f64],
+    bounds: &mut [Option<Bound>],
+) {
     let Some(network) = sku.network else { return };
     let load = |(stage, rate): (&Stage, &f64)| network_bytes(scenario, *stage) * rate / 3600.0;
     let load: f64 = stages.iter().zip(per_h.iter()).map(load).sum();

@@ -35,9 +35,9 @@ impl Grid {
         let mut order: Vec<usize> = (0..blocks.len()).collect();
         // The larger ones first is what mostly fits.
         order.sort_by_key(|&block| std::cmp::Reverse(blocks[block].cores));
-        permutations(&order).into_iter().find_map(|order| {
-            [false, true].into_iter().find_map(|evenly| self.fill(blocks, &order, evenly))
-        })
+        permutations(&order)
+            .into_iter()
+            .find_map(|order| [false, true].into_iter().find_map(|evenly| self.fill(blocks, &order, evenly)))
     }
 
     fn fill(self, blocks: &[Block], order: &[usize], evenly: bool) -> Option<Vec<Vec<u32>>> {

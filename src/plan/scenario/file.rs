@@ -235,7 +235,11 @@ impl<T> At<T> for Result<T, String> {
 }
 
 fn within(value: f64, low: f64, high: f64, place: &str) -> Result<f64, String> {
-    if (low..=high).contains(&value) { Ok(value) } else { Err(format!("{place}: {value} is out of range: {low} to {high}")) }
+    if (low..=high).contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("{place}: {value} is out of range: {low} to {high}"))
+    }
 }
 
 fn count(value: Option<u32>, default: u32, least: u32, most: u32, place: &str) -> Result<u32, String> {
@@ -253,10 +257,13 @@ fn some(value: Result<f64, String>, place: &str) -> Result<f64, String> {
 
 fn scenario(file: File) -> Result<Scenario, String> {
     let month_s = match &file.month {
-        Some(text) => within(quantity::duration(text, 30.0 * DAY_S).at("month")?, 28.0 * DAY_S, 31.0 * DAY_S, "month, seconds")?,
+        Some(text) => {
+            within(quantity::duration(text, 30.0 * DAY_S).at("month")?, 28.0 * DAY_S, 31.0 * DAY_S, "month, seconds")?
+        }
         None => 30.0 * DAY_S,
     };
-    let sector_bytes = some(quantity::size(file.sector_size.as_deref().unwrap_or("32 GiB"), Units::Binary), "sector_size")?;
+    let sector_bytes =
+        some(quantity::size(file.sector_size.as_deref().unwrap_or("32 GiB"), Units::Binary), "sector_size")?;
     within(sector_bytes, 2048.0, 64.0 * GIB, "sector_size, bytes")?;
     if sector_bytes.log2().fract() != 0.0 {
         return Err("sector_size: sectors have a power of two of bytes: 32 GiB or 64 GiB on the network".into());
@@ -316,13 +323,28 @@ fn rules(table: RulesTable, month_s: f64) -> Result<Rules, String> {
             Some(other) => return Err(choice("rules: p4", other, "'anywhere', 'elsewhere' or 'same machine'")),
         },
         split_l3: table.split_l3.unwrap_or(false),
-        wait_seed_s: within(time(table.wait_seed.as_ref(), 4500.0, "rules: wait_seed")?, 0.0, 30.0 * DAY_S, "rules: wait_seed, seconds")?,
+        wait_seed_s: within(
+            time(table.wait_seed.as_ref(), 4500.0, "rules: wait_seed")?,
+            0.0,
+            30.0 * DAY_S,
+            "rules: wait_seed, seconds",
+        )?,
         availability: within(table.availability.unwrap_or(1.0), 0.01, 1.0, "rules: availability")?,
-        repair_s: within(time(table.repair.as_ref(), 4.0 * 3600.0, "rules: repair")?, 1.0, 365.0 * DAY_S, "rules: repair, seconds")?,
+        repair_s: within(
+            time(table.repair.as_ref(), 4.0 * 3600.0, "rules: repair")?,
+            1.0,
+            365.0 * DAY_S,
+            "rules: repair, seconds",
+        )?,
         failed_sectors: within(table.failed_sectors.unwrap_or(0.0), 0.0, 0.99, "rules: failed_sectors")?,
         headroom: within(table.headroom.unwrap_or(0.0), 0.0, 10.0, "rules: headroom")?,
         spares: count(table.spares, 0, 0, 1000, "rules: spares")?,
-        sectors_per_p4_process: within(table.sectors_per_p4_process.unwrap_or(1.0), 1.0, 1e9, "rules: sectors_per_p4_process")?,
+        sectors_per_p4_process: within(
+            table.sectors_per_p4_process.unwrap_or(1.0),
+            1.0,
+            1e9,
+            "rules: sectors_per_p4_process",
+        )?,
     })
 }
 
@@ -355,7 +377,10 @@ fn needs(table: SectorTable, sector: f64) -> Result<Needs, String> {
 }
 
 fn prices(table: PricesTable, month_s: f64) -> Result<Prices, String> {
-    let period = table.period.as_ref().map_or(Ok(3.0 * 365.0 * DAY_S), |text| quantity::duration(text, month_s).at("prices: period"))?;
+    let period = table
+        .period
+        .as_ref()
+        .map_or(Ok(3.0 * 365.0 * DAY_S), |text| quantity::duration(text, month_s).at("prices: period"))?;
     Ok(Prices {
         currency: table.currency.unwrap_or_else(|| "USD".into()),
         kwh: within(table.kwh.unwrap_or(0.0), 0.0, 1e6, "prices: kwh")?,
@@ -410,7 +435,10 @@ fn sku(name: String, table: SkuTable, place: &str) -> Result<Sku, String> {
     let numa_nodes = parts(table.numa_nodes, "numa_nodes")?.unwrap_or(1);
     let l3_groups = parts(table.l3_groups, "l3_groups")?;
     if l3_groups.is_some_and(|groups| groups % numa_nodes != 0) {
-        return Err(format!("{}: {numa_nodes} NUMA nodes do not hold a whole number of L3 groups each", at("l3_groups")));
+        return Err(format!(
+            "{}: {numa_nodes} NUMA nodes do not hold a whole number of L3 groups each",
+            at("l3_groups")
+        ));
     }
     let amount = |value: Option<f64>, most: f64, key: &str| value.map(|v| within(v, 0.0, most, &at(key))).transpose();
     let owned = count(table.owned, 0, 0, MAX_COUNT, &at("owned"))?;
@@ -431,7 +459,10 @@ fn sku(name: String, table: SkuTable, place: &str) -> Result<Sku, String> {
         volumes: volumes(table.volumes, place)?,
         network: table.network.map(|text| some(quantity::byte_rate(&text), &at("network"))).transpose()?,
         price: amount(table.price, 1e9, "price")?,
-        power: table.power.map(|text| quantity::power(&text).at(&at("power")).and_then(|w| within(w, 0.0, 1e6, &at("power, watts")))).transpose()?,
+        power: table
+            .power
+            .map(|text| quantity::power(&text).at(&at("power")).and_then(|w| within(w, 0.0, 1e6, &at("power, watts"))))
+            .transpose()?,
         rack_units: amount(table.rack_units, 1000.0, "rack_units")?,
         owned,
         available,
@@ -445,7 +476,8 @@ fn volumes(tables: Vec<VolumeTable>, sku: &str) -> Result<Vec<Volume>, String> {
         let place = format!("{sku}: volume {number}");
         let at = |key: &str| format!("{place}: {key}");
         let size = table.size.ok_or_else(|| format!("{place}: say how large it is (size = \"2 TiB\")"))?;
-        let rate = |text: Option<String>, key: &str| text.map(|text| some(quantity::byte_rate(&text), &at(key))).transpose();
+        let rate =
+            |text: Option<String>, key: &str| text.map(|text| some(quantity::byte_rate(&text), &at(key))).transpose();
         let volume = Volume {
             mount: table.mount,
             size: some(quantity::size(&size, Units::Either), &at("size"))?,
@@ -471,7 +503,8 @@ fn rates(tables: Vec<RateTable>, month_s: f64) -> Result<Vec<Entry>, String> {
 
 fn rate(place: String, table: RateTable, month_s: f64) -> Result<Entry, String> {
     let at = |key: &str| format!("{place}: {key}");
-    let phase: Phase = table.phase.ok_or_else(|| format!("{place}: say of which phase it is"))?.parse().at(&at("phase"))?;
+    let phase: Phase =
+        table.phase.ok_or_else(|| format!("{place}: say of which phase it is"))?.parse().at(&at("phase"))?;
     let time = |text: &String, key: &str| {
         let seconds = some(quantity::duration(text, month_s), &at(key))?;
         within(seconds, 1e-3, 1e9, &at(&format!("{key}, seconds")))
@@ -503,7 +536,10 @@ fn rate(place: String, table: RateTable, month_s: f64) -> Result<Entry, String> 
         interval,
         cv: table.cv.map(|v| within(v, 0.0, 2.0, &at("cv"))).transpose()?,
         batch,
-        partitions_at_once: table.partitions_at_once.map(|n| count(Some(n), 0, 1, 1000, &at("partitions_at_once"))).transpose()?,
+        partitions_at_once: table
+            .partitions_at_once
+            .map(|n| count(Some(n), 0, 1, 1000, &at("partitions_at_once")))
+            .transpose()?,
         memory: table.memory.map(|text| quantity::size(&text, Units::Binary).at(&at("memory"))).transpose()?,
         variant: table.variant,
         origin: table.origin,

@@ -5,6 +5,7 @@
 //! exchange rates that matter are those of the edges of the models' sets of layouts.
 
 use super::Problem;
+use super::corners::corners;
 
 /// Share of the demand that rounding may take.
 const ROUNDING: f64 = 1e-9;
@@ -102,7 +103,7 @@ fn exchange_rates(problem: &Problem, machines: &[u32]) -> Vec<Vec<f64>> {
         .collect();
     if demand.len() == 2 {
         for (model, _) in problem.models.iter().zip(machines).filter(|(_, count)| **count > 0) {
-            for edge in hull(&model.layouts).windows(2) {
+            for edge in corners(&model.layouts).windows(2) {
                 let normal = [edge[0][1] - edge[1][1], edge[1][0] - edge[0][0]];
                 let value = normal[0] * demand[0] + normal[1] * demand[1];
                 rates.push(normal.iter().map(|x| x / value).collect());
@@ -110,28 +111,6 @@ fn exchange_rates(problem: &Problem, machines: &[u32]) -> Vec<Vec<f64>> {
         }
     }
     rates
-}
-
-/// The corners of the set of layouts that are best at some exchange rate, by the first stage (Andrew's monotone chain).
-fn hull(layouts: &[Vec<f64>]) -> Vec<[f64; 2]> {
-    let mut points: Vec<[f64; 2]> = layouts.iter().map(|layout| [layout[0], layout[1]]).collect();
-    points.sort_by(|a, b| a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1])));
-    let mut corners: Vec<[f64; 2]> = Vec::new();
-    for point in points {
-        // From the left only falling edges are between corners that are best somewhere.
-        while corners.last().is_some_and(|last| last[1] <= point[1]) {
-            corners.pop();
-        }
-        while let [.., a, b] = corners.as_slice() {
-            if (b[0] - a[0]) * (point[1] - a[1]) >= (b[1] - a[1]) * (point[0] - a[0]) {
-                corners.pop();
-            } else {
-                break;
-            }
-        }
-        corners.push(point);
-    }
-    corners
 }
 
 /// Search through all ways.
@@ -209,12 +188,5 @@ mod tests {
         let odd = [[2.0, 0.0], [0.0, 2.0], [1.3, 0.6], [0.6, 1.3]];
         let problem = self::problem([31.0, 30.99], &[&odd]);
         assert_eq!(assign(&problem, &[31], &mut 10), Assigned::Unknown);
-    }
-
-    #[test]
-    fn corners_are_those_that_are_best_somewhere() {
-        let layouts = [[0.0, 5.0], [1.0, 5.0], [2.0, 3.0], [3.0, 3.0], [5.0, 0.0], [4.0, 0.0]];
-        let corners = hull(&layouts.map(|layout| layout.to_vec()));
-        assert_eq!(corners, [[1.0, 5.0], [3.0, 3.0], [5.0, 0.0]]);
     }
 }

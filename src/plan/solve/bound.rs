@@ -24,6 +24,8 @@ pub struct Relaxation<'a> {
     pub caps: Vec<Cap>,
     /// Most machines of each model.
     pub most: Vec<u32>,
+    /// The layouts of each model that are worth most at some prices.
+    pub corners: Vec<Vec<Vec<f64>>>,
 }
 
 /// Prices, and what follows from them for each model.
@@ -54,7 +56,7 @@ impl Relaxation<'_> {
         let mut cut = Cut {
             constant: worth(&self.problem.demand) - limits,
             caps: caps.to_vec(),
-            best: self.problem.models.iter().map(|model| best(&model.layouts)).collect(),
+            best: self.corners.iter().map(|layouts| best(layouts)).collect(),
             rest: vec![0.0; self.problem.models.len() + 1],
         };
         for model in (0..self.problem.models.len()).rev() {
@@ -66,7 +68,8 @@ impl Relaxation<'_> {
     /// Cost less value of so many machines of a model.
     pub fn term(&self, cut: &Cut, model: usize, machines: u32) -> f64 {
         let of = &self.problem.models[model];
-        let capped = self.caps.iter().zip(&cut.caps).map(|(cap, price)| of.value(cap.objective, machines) as f64 * price);
+        let capped =
+            self.caps.iter().zip(&cut.caps).map(|(cap, price)| of.value(cap.objective, machines) as f64 * price);
         of.value(self.objective, machines) as f64 + capped.sum::<f64>() - f64::from(machines) * cut.best[model]
     }
 
@@ -98,7 +101,7 @@ impl Relaxation<'_> {
                 continue;
             }
             let worth = |layout: &&Vec<f64>| layout.iter().zip(prices).map(|(rate, price)| rate * price).sum::<f64>();
-            if let Some(layout) = model.layouts.iter().max_by(|a, b| worth(a).total_cmp(&worth(b))) {
+            if let Some(layout) = self.corners[index].iter().max_by(|a, b| worth(a).total_cmp(&worth(b))) {
                 growth.iter_mut().zip(layout).for_each(|(growth, rate)| *growth -= f64::from(machines) * rate);
             }
             for (growth, cap) in growth[stages..].iter_mut().zip(&self.caps) {
@@ -137,7 +140,10 @@ impl Relaxation<'_> {
                     if best.0 > enough {
                         break;
                     }
-                    (growth.iter().zip(&unit).map(|(growth, unit)| growth * unit / scale).collect(), (best.0 - bound) / scale)
+                    (
+                        growth.iter().zip(&unit).map(|(growth, unit)| growth * unit / scale).collect(),
+                        (best.0 - bound) / scale,
+                    )
                 }
             };
             if !ellipsoid.shrink(&direction, depth) {

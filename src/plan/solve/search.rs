@@ -2,13 +2,15 @@
 
 use super::assign::{Assigned, assign};
 use super::bound::{Cap, Cut, Relaxation};
+use super::corners::corners;
 use super::{Answer, Model, OBJECTIVES, Problem};
 
 /// Most cuts that are kept.
 const MOST_CUTS: usize = 256;
 
-/// Work that one question of layouts may take.
-const ASSIGN_WORK: u64 = 20_000;
+/// Work that one question of layouts may take at first, and by how much it grows while questions stay open.
+const ASSIGN_WORK: u64 = 500;
+const ASSIGN_GROWTH: u64 = 16;
 
 /// The best purchase, or `None` if none reaches the demand. The work is limited to about `nodes` steps, so that the answer does not depend on
 /// how fast the machine is; [`Answer::is_proven`] and [`Answer::gap`] say what is left open.
@@ -24,10 +26,12 @@ pub fn solve(problem: &Problem, nodes: u64) -> Option<Answer> {
     let mut best: Option<Found> = None;
     let (mut bound, mut is_proven, mut left) = (0, true, nodes);
     for objective in 0..OBJECTIVES {
-        let mut search = Search::new(&sorted, objective, caps.clone(), best.take(), left);
+        // Each objective may take an equal share of what is left.
+        let share = left / (OBJECTIVES - objective) as u64;
+        let mut search = Search::new(&sorted, objective, caps.clone(), best.take(), share);
         search.run();
         is_proven &= search.unknown.is_none();
-        left = search.nodes;
+        left = left - share + search.nodes;
         let found = search.best?;
         let value = found.value(&sorted, objective);
         if objective == 0 {
@@ -49,7 +53,8 @@ pub fn solve(problem: &Problem, nodes: u64) -> Option<Answer> {
 fn order(problem: &Problem) -> Vec<usize> {
     let price = |model: &Model| (model.each[0] + model.bought[0]).max(1) as f64;
     let share = |model: &Model| {
-        let of = |layout: &Vec<f64>| layout.iter().zip(&problem.demand).map(|(rate, demand)| rate / demand).sum::<f64>();
+        let of =
+            |layout: &Vec<f64>| layout.iter().zip(&problem.demand).map(|(rate, demand)| rate / demand).sum::<f64>();
         model.layouts.iter().map(of).fold(0.0, f64::max) / price(model)
     };
     let mut order: Vec<usize> = (0..problem.models.len()).collect();
@@ -84,6 +89,7 @@ struct Search<'a> {
     /// The least value that could not be ruled out.
     unknown: Option<i64>,
     nodes: u64,
+    assign_work: u64,
 }
 
 impl<'a> Search<'a> {
@@ -92,11 +98,23 @@ impl<'a> Search<'a> {
         let figures = problem.models.iter().flat_map(|model| [model.each[objective], model.bought[objective]]);
         let grain = figures.fold(0, greatest_common_divisor).max(1);
         let best_value = best.as_ref().map_or(i64::MAX, |best| best.value(problem, objective));
-        let relaxation = Relaxation { problem, objective, caps, most };
+        let corners = problem.models.iter().map(|model| corners(&model.layouts)).collect();
+        let relaxation = Relaxation { problem, objective, caps, most, corners };
         let parts = vec![Vec::new()];
         let (cuts, fixed) = (Vec::new(), Vec::new());
-        let mut search =
-            Search { relaxation, cuts, fixed, parts, grain, scale: 1.0, best, best_value, unknown: None, nodes };
+        let mut search = Search {
+            relaxation,
+            cuts,
+            fixed,
+            parts,
+            grain,
+            scale: 1.0,
+            best,
+            best_value,
+            unknown: None,
+            nodes,
+            assign_work: ASSIGN_WORK,
+        };
         search.scale = search.first_scale();
         search
     }
@@ -118,7 +136,14 @@ impl<'a> Search<'a> {
         let zero = vec![0.0; self.relaxation.problem.demand.len() + self.relaxation.caps.len()];
         self.add(&zero);
         self.improve();
-        self.descend();
+        loop {
+            self.unknown = None;
+            self.descend();
+            if self.unknown.is_none() || self.nodes == 0 {
+                return;
+            }
+            self.assign_work *= ASSIGN_GROWTH;
+        }
     }
 
     /// Adds the cut of some prices, for the models that are fixed now.
@@ -188,7 +213,12 @@ impl<'a> Search<'a> {
                 return;
             }
             self.nodes -= 1;
-            let next: Vec<f64> = self.cuts.iter().zip(&self.parts[depth]).map(|(cut, part)| part + self.relaxation.term(cut, depth, machines)).collect();
+            let next: Vec<f64> = self
+                .cuts
+                .iter()
+                .zip(&self.parts[depth])
+                .map(|(cut, part)| part + self.relaxation.term(cut, depth, machines))
+                .collect();
             self.fixed.push(machines);
             self.parts.push(next);
             if !self.improve() {
@@ -234,7 +264,7 @@ impl<'a> Search<'a> {
         if here >= self.best_value || !within {
             return;
         }
-        let mut work = ASSIGN_WORK.min(self.nodes);
+        let mut work = self.assign_work.min(self.nodes);
         let before = work;
         let assigned = assign(problem, &self.fixed, &mut work);
         self.nodes -= before - work;

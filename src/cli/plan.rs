@@ -1,0 +1,108 @@
+//! `sealbench plan`.
+
+use std::io::{Write, stdout};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::disk::Promised;
+use crate::error::Stop;
+use crate::home::home;
+use crate::plan::measured::from_records;
+use crate::plan::planner::plan;
+use crate::plan::rates::Rate;
+use crate::plan::report;
+use crate::plan::scenario::file::check_objective;
+use crate::plan::scenario::{Minimise, Scenario, Stored};
+use crate::plan::simulate::simulate;
+use crate::store::Store;
+use crate::trial::record::Record;
+
+const EXAMPLES: &str = "Examples:
+  sealbench plan params/scenarios/field-notes-2020.toml
+  sealbench plan SCENARIO.toml --simulate 365       and see whether it comes out
+  sealbench plan SCENARIO.toml --minimise cost --json plan.json
+
+The scenario says what is to be put out, which machines there are and how fast they are; docs/plan.md describes it. Rates come from it or from
+the results store ([[stored]]).";
+
+/// Plan machines for a target: how many of which model, and how each is cut.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct PlanArgs {
+    /// The scenario (TOML; docs/plan.md)
+    scenario: PathBuf,
+    /// What to make as small as possible [default: what the scenario says]
+    #[arg(long, value_enum, value_name = "WHAT")]
+    minimise: Option<Minimise>,
+    /// Simulate so many days of the plan; exit code 4 if it does not come out
+    #[arg(long, value_name = "DAYS")]
+    simulate: Option<u32>,
+    /// Seed of the simulation
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "simulate")]
+    seed: u64,
+    /// Write the plan to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+/// Runs the command; the plan goes to stdout.
+pub fn run(args: PlanArgs) -> anyhow::Result<()> {
+    let mut scenario = Scenario::read(&args.scenario)?;
+    if let Some(minimise) = args.minimise {
+        scenario.minimise = minimise;
+        check_objective(&scenario).map_err(|e| Stop::Usage.error(e))?;
+    }
+    let json = args.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
+    let mut plan = plan(&scenario, stored(&scenario)?)?;
+    if let Some(days) = args.simulate {
+        let result = simulate(&scenario, &plan.purchase, days, args.seed).map_err(|e| Stop::Usage.error(e))?;
+        plan.simulation = Some(result);
+    }
+    let _ = stdout().write_all(report::text(&plan).as_bytes());
+    if let Some(json) = json {
+        json.write(&serde_json::to_vec_pretty(&plan)?)?;
+    }
+    match &plan.simulation {
+        Some(simulation) if simulation.is_confirmed == Some(false) => {
+            Err(Stop::Check.error(simulation.verdict.clone()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The rates that the scenario takes from the results store.
+fn stored(scenario: &Scenario) -> anyhow::Result<Vec<Rate>> {
+    if scenario.stored.is_empty() {
+        return Ok(Vec::new());
+    }
+    let store = Store::open(&home()?)?;
+    let mut rates = Vec::new();
+    for stored in &scenario.stored {
+        let records = records(&store, stored)?;
+        let from = from_records(&records, scenario.sector_bytes, &stored.skus);
+        rates.extend(from.map_err(|e| Stop::Usage.error(e))?);
+    }
+    Ok(rates)
+}
+
+fn records(store: &Store, stored: &Stored) -> anyhow::Result<Vec<Record>> {
+    let mut records = stored.runs.iter().map(|id| store.record(id)).collect::<anyhow::Result<Vec<_>>>()?;
+    if stored.sweeps.is_empty() {
+        return Ok(records);
+    }
+    for id in store.recorded()? {
+        let record = store.record(&id)?;
+        if record.sweep.as_ref().is_some_and(|sweep| stored.sweeps.contains(&sweep.sweep)) {
+            records.push(record);
+        }
+    }
+    for sweep in &stored.sweeps {
+        let is_there = |record: &Record| record.sweep.as_ref().is_some_and(|run| run.sweep == *sweep);
+        if !records.iter().any(is_there) {
+            let name = sweep.escape_debug();
+            return Err(Stop::Usage.error(format!("the results store has no run of the sweep '{name}'")));
+        }
+    }
+    Ok(records)
+}

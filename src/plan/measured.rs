@@ -1,0 +1,224 @@
+//! Rates from records: of runs, of sweeps, of imported logs.
+
+use std::collections::BTreeMap;
+
+use crate::measure::stats::bootstrap::median_interval;
+use crate::measure::stats::{coefficient_of_variation, median};
+use crate::phase::Phase;
+use crate::plan::rates::Rate;
+use crate::trial::record::{Aggregate, Interval, Origin, PhaseRecord, Record, RunState, Severity};
+
+/// One thing that was measured: its records' figures are samples of the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Thing {
+    phase: Phase,
+    engine: &'static str,
+    cores: usize,
+    instances: u32,
+    batch: u32,
+    at_once: Option<u32>,
+}
+
+/// What was measured of a thing.
+#[derive(Clone, Debug, Default)]
+struct Samples {
+    /// Sectors per hour of an instance, one per repeat.
+    rates: Vec<f64>,
+    /// Wall times, seconds.
+    times: Vec<f64>,
+    runs: Vec<String>,
+    origins: Vec<Origin>,
+}
+
+/// The rates that records of runs give for some models, one for each phase, engine, number of cores, instances side by side and batch. Those of
+/// several instances count what all put out together while all ran. The second arm of an A/A pair is left out, and so are runs that did not end
+/// well. An error names the run that cannot be used: of another sector size, or a log that does not say on how many cores it ran.
+pub fn from_records(records: &[Record], sector_bytes: f64, skus: &[String]) -> Result<Vec<Rate>, String> {
+    let mut things: BTreeMap<Thing, Samples> = BTreeMap::new();
+    let is_twin = |record: &&Record| record.sweep.as_ref().is_some_and(|sweep| sweep.twin);
+    for record in records.iter().filter(|record| !is_twin(record)) {
+        check(record, sector_bytes)?;
+        add(record, &mut things)?;
+    }
+    Ok(things.into_iter().filter_map(|(thing, samples)| rate(&thing, samples, skus)).collect())
+}
+
+fn check(record: &Record, sector_bytes: f64) -> Result<(), String> {
+    let id = record.id.escape_debug();
+    let size = record.spec.resolved.shape.sector_size;
+    if size.bytes() as f64 != sector_bytes {
+        return Err(format!(
+            "run {id} sealed a {size} sector, which is not the scenario's size: its rates say nothing about it (leave it out of [[stored]])"
+        ));
+    }
+    if record.state != RunState::Complete {
+        return Err(format!(
+            "run {id} is {}: its rates cannot be used (leave it out of [[stored]])",
+            record.state.name()
+        ));
+    }
+    match record.validity.findings.iter().find(|finding| finding.severity == Severity::Error) {
+        Some(finding) => {
+            Err(format!("run {id} has the error '{}': its rates cannot be used", finding.code.escape_debug()))
+        }
+        None => Ok(()),
+    }
+}
+
+fn add(record: &Record, things: &mut BTreeMap<Thing, Samples>) -> Result<(), String> {
+    for phase in &record.phases {
+        if phase.cores.is_empty() {
+            return Err(format!(
+                "run {} does not say on how many cores {} ran: a rate without cores cannot be placed, so type it with its cores",
+                record.id.escape_debug(),
+                phase.phase
+            ));
+        }
+        if !(phase.wall_s > 0.0 && phase.wall_s.is_finite()) {
+            return Err(format!("run {}: {} took no time", record.id.escape_debug(), phase.phase));
+        }
+        // Of instances side by side the aggregate counts; one alone beside them is a thing of its own.
+        let together = side_by_side(record, phase);
+        if phase.concurrent > 1 && together.is_none() {
+            continue;
+        }
+        let thing = Thing {
+            phase: phase.phase,
+            engine: phase.engine.name(),
+            cores: phase.cores.len(),
+            instances: together.map_or(1, |aggregate| aggregate.instances),
+            batch: phase.sectors.max(1),
+            at_once: (phase.phase == Phase::P4).then_some(record.spec.resolved.p4_partitions_at_once),
+        };
+        let samples = things.entry(thing).or_default();
+        samples.times.push(phase.wall_s);
+        samples.origins.push(phase.origin);
+        if samples.runs.last() != Some(&record.id) {
+            samples.runs.push(record.id.clone());
+        }
+        match together {
+            None => samples.rates.push(f64::from(thing.batch) * 3600.0 / phase.wall_s),
+            Some(aggregate) if first_of_repeat(record, phase) => {
+                samples.rates.push(aggregate.sectors_per_h / f64::from(aggregate.instances));
+            }
+            Some(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// What the instances beside this one put out with it; only if all of them finished.
+fn side_by_side<'a>(record: &'a Record, phase: &PhaseRecord) -> Option<&'a Aggregate> {
+    let key =
+        |other: &&Aggregate| (other.phase, other.engine, other.repeat) == (phase.phase, phase.engine, phase.repeat);
+    let aggregate = record.aggregates.iter().find(key).filter(|_| phase.concurrent > 1)?;
+    (aggregate.completed == aggregate.instances && aggregate.sectors_per_h > 0.0).then_some(aggregate)
+}
+
+/// Whether this is the first entry of its repeat: the aggregate counts once.
+fn first_of_repeat(record: &Record, phase: &PhaseRecord) -> bool {
+    let key = |other: &PhaseRecord| (other.phase, other.engine, other.repeat, other.concurrent);
+    let first = record.phases.iter().find(|other| key(other) == key(phase));
+    first.is_some_and(|first| std::ptr::eq(first, phase))
+}
+
+fn rate(thing: &Thing, samples: Samples, skus: &[String]) -> Option<Rate> {
+    let Samples { rates, times, runs, origins } = samples;
+    let range = times.iter().fold(Interval { low: f64::INFINITY, high: 0.0 }, |range, time| Interval {
+        low: range.low.min(*time),
+        high: range.high.max(*time),
+    });
+    let worst =
+        [Origin::Estimated, Origin::Imported, Origin::Measured].into_iter().find(|one| origins.contains(one))?;
+    Some(Rate {
+        phase: thing.phase,
+        skus: skus.to_vec(),
+        cores: thing.cores as u32,
+        instances: thing.instances,
+        batch: thing.batch,
+        variant: Some(thing.engine.to_string()),
+        partitions_at_once: thing.at_once,
+        memory: None,
+        sectors_per_h: median(&rates)?,
+        interval: median_interval(&rates),
+        n: rates.len() as u32,
+        cv: coefficient_of_variation(&times),
+        mean_s: times.iter().sum::<f64>() / times.len() as f64,
+        range_s: Some(range),
+        origin: worst,
+        typed: false,
+        source: runs,
+        // One alone was not beside others, whatever the run did later.
+        concurrent: Some(thing.instances > 1),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sample;
+
+    const MIB8: f64 = 8.0 * 1024.0 * 1024.0;
+
+    fn one_phase(id: &str, wall_s: f64) -> Record {
+        sample::changed(|r| {
+            r["id"] = id.into();
+            r["validity"]["findings"] = serde_json::json!([]);
+            let mut p1 = r["phases"][0].clone();
+            p1["wall_s"] = wall_s.into();
+            r["phases"] = serde_json::json!([p1]);
+        })
+    }
+
+    #[test]
+    fn runs_of_one_thing_are_samples_of_it() {
+        let records = [one_phase("a", 10.0), one_phase("b", 12.0), one_phase("c", 20.0)];
+        let rates = from_records(&records, MIB8, &["box".to_string()]).unwrap();
+        let [rate] = rates.as_slice() else { panic!("{rates:?}") };
+        assert_eq!((rate.phase, rate.cores, rate.instances, rate.n), (Phase::P1, 2, 1, 3));
+        assert_eq!((rate.sectors_per_h, rate.interval), (300.0, Some(Interval { low: 180.0, high: 360.0 })));
+        assert_eq!((rate.origin, rate.concurrent, rate.typed), (Origin::Measured, Some(false), false));
+        assert_eq!((rate.source.join(","), rate.mean_s), ("a,b,c".to_string(), 14.0));
+        assert_eq!(rate.skus, ["box"]);
+    }
+
+    #[test]
+    fn instances_side_by_side_count_together() {
+        let together = sample::changed(|r| {
+            r["validity"]["findings"] = serde_json::json!([]);
+            let mut phases = Vec::new();
+            for (repeat, instance, wall_s) in [(0, 0, 10.0), (0, 1, 11.0), (1, 0, 12.0), (1, 1, 12.5)] {
+                let mut p1 = r["phases"][0].clone();
+                for (key, value) in [("repeat", repeat), ("instance", instance), ("concurrent", 2)] {
+                    p1[key] = value.into();
+                }
+                p1["wall_s"] = wall_s.into();
+                phases.push(p1);
+            }
+            r["phases"] = phases.into();
+            let aggregate = |repeat: u32, rate: f64| {
+                serde_json::json!({"phase": "p1", "engine": "reference", "repeat": repeat, "instances": 2, "completed": 2,
+                    "window_s": 10.0, "overlap": 1.0, "sectors_per_h": rate, "gib_per_h": 1.0, "slow_down": null})
+            };
+            r["aggregates"] = serde_json::json!([aggregate(0, 700.0), aggregate(1, 600.0)]);
+        });
+        let rates = from_records(&[together], MIB8, &[]).unwrap();
+        let [rate] = rates.as_slice() else { panic!("{rates:?}") };
+        assert_eq!((rate.instances, rate.n, rate.sectors_per_h, rate.concurrent), (2, 2, 325.0, Some(true)));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let of = |record: Record, bytes: f64| from_records(&[record], bytes, &[]).unwrap_err();
+        assert!(of(one_phase("small", 1.0), 32.0 * 1073741824.0).contains("run small sealed a 8MiB sector"));
+        let mut without_cores = one_phase("log", 1.0);
+        without_cores.phases[0].cores.clear();
+        assert!(of(without_cores, MIB8).contains("run log does not say on how many cores p1 ran"));
+        let mut failed = one_phase("dead", 1.0);
+        failed.state = RunState::Failed;
+        assert!(of(failed, MIB8).contains("run dead is failed"));
+        let mut timeless = one_phase("odd", 1.0);
+        timeless.phases[0].wall_s = 0.0;
+        assert!(of(timeless, MIB8).contains("took no time"));
+    }
+}

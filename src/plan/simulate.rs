@@ -1,0 +1,288 @@
+//! Does the plan come out? A discrete-event simulation of sectors going through the machines: arrivals at an even pace, batches of p1, room on
+//! volumes, the wait for the seed, the queue of p4, the shared storage, machines that fail, sectors that fail, and times that spread as they
+//! were measured. Time is whole nanoseconds and randomness comes from a seed, so the same plan gives the same result everywhere.
+
+mod events;
+mod factory;
+mod watch;
+
+use serde::Serialize;
+
+use super::purchase::Purchase;
+use super::quantity::DAY_S;
+use super::scenario::Scenario;
+use factory::Factory;
+
+/// Nanoseconds of a second.
+const NS: f64 = 1e9;
+
+/// Share of the target that the steady output has to reach: an even pace and whole days leave less than a hundredth open.
+const ENOUGH: f64 = 0.99;
+
+/// Most instances and sectors of a simulation.
+const MOST: f64 = 2e7;
+
+/// Jobs of the first days that are kept for a drawing, at most.
+const TRACE_JOBS: usize = 4000;
+const TRACE_DAYS: f64 = 3.0;
+
+/// What a simulation showed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Simulation {
+    /// Days that were simulated.
+    pub days: u32,
+    /// Its seed.
+    pub seed: u64,
+    /// Events that it took.
+    pub events: u64,
+    /// Finished sectors by day.
+    pub output_per_day: Vec<u32>,
+    /// When the first sector was finished, hours; `None` if none was.
+    pub first_sector_h: Option<f64>,
+    /// From when on the figures below are counted, hours: three times the way of a sector, at most half of the time.
+    pub steady_from_h: f64,
+    /// Finished sectors per day from then on.
+    pub steady_per_day: f64,
+    /// The target per day.
+    pub target_per_day: f64,
+    /// Whether the plan comes out; `None` if the time was too short to say.
+    pub is_confirmed: Option<bool>,
+    /// The same as a sentence.
+    pub verdict: String,
+    /// How much of the time the instances of each lane work.
+    pub utilisation: Vec<Utilisation>,
+    /// Sectors by place.
+    pub in_flight: Vec<Level>,
+    /// Storage held by sectors, by model.
+    pub scratch: Vec<Scratch>,
+    /// Failures of machines.
+    pub machine_failures: u64,
+    /// Sectors that failed at their end.
+    pub failed_sectors: u64,
+    /// Jobs of the first days on the first machine of each layout.
+    pub trace: Vec<Job>,
+}
+
+/// How much of the time instances work.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Utilisation {
+    /// The model.
+    pub sku: String,
+    /// The lane: "4 x p1 on 8 cores".
+    pub lane: String,
+    /// Share of the time, 0 to 1.
+    pub share: f64,
+}
+
+/// Sectors in a place.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Level {
+    /// The place: a phase, or a wait before one.
+    pub place: String,
+    /// Mean over the time.
+    pub mean: f64,
+    /// Most at once.
+    pub peak: u64,
+}
+
+/// Storage held by sectors on machines of a model.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Scratch {
+    /// The model.
+    pub sku: String,
+    /// Mean over the time, bytes.
+    pub mean_bytes: f64,
+    /// Most at once, bytes.
+    pub peak_bytes: f64,
+    /// What its volumes have room for in whole sectors, bytes; `None` without volumes.
+    pub room_bytes: Option<f64>,
+}
+
+/// A job of an instance.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Job {
+    /// The model.
+    pub sku: String,
+    /// Which layout of the purchase, counted through all models.
+    pub layout: usize,
+    /// Which lane of the layout.
+    pub lane: usize,
+    /// Which instance of the lane.
+    pub instance: u32,
+    /// What it did: "p1".
+    pub phase: String,
+    /// Its start and end, hours.
+    pub from_h: f64,
+    /// Its end, hours.
+    pub to_h: f64,
+}
+
+/// Simulates so many days. The error is a sentence: the plan is too large for it.
+pub fn simulate(scenario: &Scenario, purchase: &Purchase, days: u32, seed: u64) -> Result<Simulation, String> {
+    let sectors = scenario.starts_per_h() * 24.0 * f64::from(days);
+    let instances: f64 = purchase
+        .machines
+        .iter()
+        .flat_map(|machines| machines.layouts.iter().map(|count| (count, machines.spares)))
+        .map(|(count, spares)| {
+            let lanes: u32 = count.layout.lanes.iter().map(|lane| lane.instances).sum();
+            f64::from(lanes) * f64::from(count.machines + spares)
+        })
+        .sum();
+    if days == 0 || sectors.max(instances) > MOST {
+        return Err(format!(
+            "cannot simulate {days} days of {sectors:.0} sectors on {instances:.0} instances: choose fewer days"
+        ));
+    }
+    let mut factory = Factory::new(scenario, purchase, f64::from(days) * DAY_S, seed);
+    factory.run();
+    Ok(factory.result(days, seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::planner::plan;
+
+    fn planned(text: &str) -> (Scenario, Purchase) {
+        let scenario = Scenario::parse(text).unwrap();
+        let plan = plan(&scenario, Vec::new()).unwrap();
+        (scenario, plan.purchase)
+    }
+
+    const MONTH: &str = "
+        target = '1 PiB per month'
+        minimise = 'machines'
+        phases = ['p1']
+        [[sku]]
+        name = 'box'
+        cores = 32
+        memory = '1 TiB'
+        [[rate]]
+        phase = 'p1'
+        cores = 2
+        instances = 15
+        time = '3 h'
+        memory = '64 GiB'
+        concurrent = true
+    ";
+
+    /// All phases on two models, with little to spare.
+    const ALL: &str = "
+        target = '480 sectors/day'
+        minimise = 'machines'
+        [rules]
+        p4 = 'elsewhere'
+        [[sku]]
+        name = 'a'
+        cores = 64
+        memory = '1 TiB'
+        [[sku.volume]]
+        count = 2
+        size = '8 TiB'
+        [[sku]]
+        name = 'b'
+        cores = 64
+        memory = '1 TiB'
+        [[rate]]
+        phase = 'p1'
+        skus = ['a']
+        cores = 4
+        instances = 8
+        time = '150 min'
+        [[rate]]
+        phase = 'p2'
+        skus = ['a']
+        cores = 16
+        time = '40 min'
+        [[rate]]
+        phase = 'c1'
+        cores = 8
+        time = '1 min'
+        [[rate]]
+        phase = 'p4'
+        skus = ['b']
+        cores = 21
+        instances = 3
+        time = '77 min'
+        partitions_at_once = 5
+    ";
+
+    fn mean(simulation: &Simulation, place: &str) -> f64 {
+        simulation.in_flight.iter().find(|level| level.place == place).unwrap().mean
+    }
+
+    #[test]
+    fn sectors_in_flight_are_rate_times_time() {
+        let (scenario, purchase) = planned(MONTH);
+        let result = simulate(&scenario, &purchase, 30, 1).unwrap();
+        assert!((mean(&result, "p1") / 136.533 - 1.0).abs() < 0.01, "{:?}", result.in_flight);
+        assert!((result.steady_per_day / 1092.267 - 1.0).abs() < 0.01, "{}", result.steady_per_day);
+        assert_eq!(result.is_confirmed, Some(true), "{}", result.verdict);
+        assert_eq!(result.first_sector_h, Some(3.0));
+    }
+
+    #[test]
+    fn every_place_of_the_way_obeys_littles_law() {
+        let (scenario, purchase) = planned(ALL);
+        let result = simulate(&scenario, &purchase, 60, 7).unwrap();
+        // c1 stops a p2 for its minute.
+        for (place, hours) in
+            [("p1", 2.5), ("p2", 41.0 / 60.0), ("wait for the seed", 1.25), ("c1", 1.0 / 60.0), ("p4", 77.0 / 60.0)]
+        {
+            let expected = 20.0 * hours;
+            assert!(
+                (mean(&result, place) / expected - 1.0).abs() < 0.01,
+                "{place}: {} for {expected}",
+                mean(&result, place)
+            );
+        }
+        assert_eq!(result.is_confirmed, Some(true), "{}", result.verdict);
+        let way = 2.5 + 2.0 / 3.0 + 1.25 + 1.0 / 60.0 + 77.0 / 60.0;
+        assert!((result.first_sector_h.unwrap() - way).abs() < 1e-6, "the first sector waits for nothing");
+        let all: u32 = result.output_per_day.iter().sum();
+        assert!(f64::from(all) > 480.0 * 59.0 && f64::from(all) <= 480.0 * 60.0, "{all}");
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_result() {
+        let text =
+            ALL.replace("p4 = 'elsewhere'", "p4 = 'elsewhere'\navailability = 0.9\nfailed_sectors = 0.05\nspares = 1");
+        let (scenario, purchase) = planned(&text.replace("time = '150 min'", "time = '150 min'\ncv = 0.05"));
+        let once = simulate(&scenario, &purchase, 40, 3).unwrap();
+        assert_eq!(once, simulate(&scenario, &purchase, 40, 3).unwrap());
+        assert_ne!(once, simulate(&scenario, &purchase, 40, 4).unwrap());
+        assert!(once.machine_failures > 0 && once.failed_sectors > 0, "{once:?}");
+        let expected = once.failed_sectors as f64 / (480.0 / 0.95 * 40.0);
+        assert!((expected - 0.05).abs() < 0.01, "{expected}");
+    }
+
+    #[test]
+    fn a_plan_that_is_short_is_refuted_and_says_where_sectors_pile_up() {
+        let (scenario, mut purchase) = planned(ALL);
+        let proving = purchase.machines.iter_mut().find(|machines| machines.sku == "b").unwrap();
+        proving.layouts[0].machines -= 2;
+        let result = simulate(&scenario, &purchase, 30, 1).unwrap();
+        assert_eq!(result.is_confirmed, Some(false));
+        assert!(result.verdict.contains("before p4"), "{}", result.verdict);
+        let full: Vec<&Scratch> = result.scratch.iter().filter(|scratch| scratch.sku == "a").collect();
+        assert!(full[0].peak_bytes <= full[0].room_bytes.unwrap());
+    }
+
+    #[test]
+    fn shared_storage_that_is_too_slow_refutes_a_plan() {
+        let (scenario, purchase) = planned(&format!("{ALL}\n[shared]\nwrite = '100 MiB/s'"));
+        let result = simulate(&scenario, &purchase, 30, 1).unwrap();
+        assert_eq!(result.is_confirmed, Some(false));
+        assert!((result.steady_per_day / (100.0 * 86400.0 / 32784.0) - 1.0).abs() < 0.01, "{}", result.steady_per_day);
+        assert!(result.verdict.contains("shared storage"), "{}", result.verdict);
+    }
+
+    #[test]
+    fn too_few_days_say_nothing() {
+        let (scenario, purchase) = planned(&ALL.replace("'150 min'", "'30 h'"));
+        assert_eq!(simulate(&scenario, &purchase, 1, 1).unwrap().is_confirmed, None);
+        assert!(simulate(&scenario, &purchase, 0, 1).is_err());
+        assert!(simulate(&scenario, &purchase, u32::MAX, 1).is_err());
+    }
+}

@@ -15,6 +15,7 @@ use crate::plan::report;
 use crate::plan::scenario::file::check_objective;
 use crate::plan::scenario::{Minimise, Scenario, Stored};
 use crate::plan::simulate::simulate;
+use crate::plan::workbook::workbook;
 use crate::store::Store;
 use crate::trial::record::Record;
 
@@ -22,6 +23,7 @@ const EXAMPLES: &str = "Examples:
   sealbench plan params/scenarios/field-notes-2020.toml
   sealbench plan SCENARIO.toml --simulate 365       and see whether it comes out
   sealbench plan SCENARIO.toml --minimise cost --json plan.json
+  sealbench plan SCENARIO.toml --simulate 90 --xlsx plan.xlsx
 
 The scenario says what is to be put out, which machines there are and how fast they are; docs/plan.md describes it. Rates come from it or from
 the results store ([[stored]]).";
@@ -41,6 +43,9 @@ pub struct PlanArgs {
     /// Seed of the simulation
     #[arg(long, value_name = "N", default_value_t = 0, requires = "simulate")]
     seed: u64,
+    /// Write a workbook that purchasing can change: inputs, rates, layouts, machines as formulas, charts
+    #[arg(long, value_name = "FILE")]
+    xlsx: Option<PathBuf>,
     /// Write the plan to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -53,7 +58,10 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
         scenario.minimise = minimise;
         check_objective(&scenario).map_err(|e| Stop::Usage.error(e))?;
     }
-    let json = args.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
+    let promised =
+        |option, path: &Option<PathBuf>| path.as_deref().map(|path| Promised::open(option, path)).transpose();
+    let json = promised("--json", &args.json)?;
+    let xlsx = promised("--xlsx", &args.xlsx)?;
     let mut plan = plan(&scenario, stored(&scenario)?)?;
     if let Some(days) = args.simulate {
         let result = simulate(&scenario, &plan.purchase, days, args.seed).map_err(|e| Stop::Usage.error(e))?;
@@ -62,6 +70,9 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     let _ = stdout().write_all(report::text(&plan).as_bytes());
     if let Some(json) = json {
         json.write(&serde_json::to_vec_pretty(&plan)?)?;
+    }
+    if let Some(xlsx) = xlsx {
+        xlsx.write(&workbook(&plan)?)?;
     }
     match &plan.simulation {
         Some(simulation) if simulation.is_confirmed == Some(false) => {

@@ -4,6 +4,7 @@
 pub mod flows;
 pub mod layout;
 pub mod measured;
+pub mod ops;
 pub mod outlook;
 pub mod planner;
 pub mod purchase;
@@ -13,3 +14,4 @@ pub mod report;
 pub mod scenario;
 pub mod simulate;
 pub mod solve;
+pub mod workbook;

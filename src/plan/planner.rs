@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::flows::{InFlight, SharedLoad, in_flight, shared_load};
-use super::layout::MachineLayout;
+use super::layout::{Lane, MachineLayout};
 use super::outlook::{Alternative, Sensitivity, alternatives, sensitivity};
 use super::purchase::{Market, Purchase};
 use super::quantity::GIB;
@@ -197,6 +197,15 @@ fn gaps(scenario: &Scenario, purchase: &Purchase) -> Vec<String> {
             ));
         }
     }
+    let beside = layouts(purchase).filter(|layout| layout.lanes.len() > 1);
+    gaps.extend(beside.map(|layout| {
+        let lane = |lane: &Lane| format!("{}:{}x{}", lane.phases[0], lane.instances, lane.cores);
+        let mix = layout.lanes.iter().map(lane).collect::<Vec<_>>().join(",");
+        format!(
+            "rates of phases that share a '{}' were measured apart: sealbench run --mix {mix} measures them together",
+            layout.sku
+        )
+    }));
     gaps
 }
 

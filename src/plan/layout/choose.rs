@@ -406,3 +406,171 @@ struct Output {
 fn beats(one: &[f64], other: &[f64]) -> bool {
     one != other && one.iter().zip(other).all(|(a, b)| a >= b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::why_not;
+    use super::*;
+    use crate::plan::rates::from_entry;
+
+    const BOX: &str = "
+        target = '1 PiB per 30 days'
+        minimise = 'machines'
+        phases = ['p1', 'p2']
+        [rules]
+        p4 = 'elsewhere'
+        [[sku]]
+        name = 'box'
+        cores = 32
+        memory = '1 TiB'
+        [[rate]]
+        phase = 'p1'
+        cores = 2
+        time = '3 h'
+        [[rate]]
+        phase = 'p2'
+        cores = 8
+        time = '1 h'
+    ";
+
+    fn parts(text: &str) -> (Scenario, Vec<Rate>) {
+        let scenario = Scenario::parse(text).unwrap();
+        let rates = scenario.rates.iter().map(|entry| from_entry(entry).unwrap()).collect();
+        (scenario, rates)
+    }
+
+    fn layouts(text: &str) -> Vec<MachineLayout> {
+        let (scenario, rates) = parts(text);
+        cut(&scenario, &scenario.skus[0], &rates).unwrap().layouts
+    }
+
+    fn one(text: &str) -> MachineLayout {
+        let mut layouts = layouts(text);
+        assert_eq!(layouts.len(), 1, "{layouts:?}");
+        layouts.remove(0)
+    }
+
+    fn refusal(text: &str) -> String {
+        let (scenario, rates) = parts(text);
+        assert!(cut(&scenario, &scenario.skus[0], &rates).unwrap().layouts.is_empty());
+        why_not(&scenario, &scenario.skus[0], &rates, &scenario.phases)
+    }
+
+    #[test]
+    fn the_slower_phase_bounds_and_no_instance_is_there_in_vain() {
+        // Beside two p2 there is room for eight p1; six of them put out as much as the p2 take.
+        let layout = one(BOX);
+        assert_eq!(layout.label(), "6 x p1 on 2 cores, 2 x p2 on 8 cores");
+        assert_eq!((layout.per_h.clone(), layout.cores), (vec![2.0], 28));
+        assert_eq!(layout.memory / 2f64.powi(30), 128.0);
+        assert_eq!(layout.huge_memory / 2f64.powi(30), 384.0);
+        let sets: Vec<u32> = layout.core_sets.iter().map(|set| set.first).collect();
+        assert_eq!(sets, [16, 18, 20, 22, 24, 26, 0, 8]);
+    }
+
+    #[test]
+    fn memory_and_huge_pages_bound_the_instances() {
+        let with = |line: &str| one(&BOX.replace("memory = '1 TiB'", line)).label();
+        assert_eq!(with("memory = '392 GiB'"), "4 x p1 on 2 cores, 2 x p2 on 8 cores");
+        assert_eq!(with("memory = '1 TiB'\nhuge_pages = '200 GiB'"), "3 x p1 on 2 cores, 1 x p2 on 8 cores");
+        let error = refusal(&BOX.replace("'1 TiB'", "'100 GiB'"));
+        assert!(error.contains("they need 128 GiB of memory and it has 92.0 GiB besides the 8.00 GiB"), "{error}");
+        assert!(error.contains("36.0 GiB more would do"), "{error}");
+        let error = refusal(&BOX.replace("memory = '1 TiB'", "memory = '1 TiB'\nhuge_pages = '32 GiB'"));
+        assert!(error.contains("p1 needs 64.0 GiB of huge pages and 32.0 GiB are reserved"), "{error}");
+    }
+
+    #[test]
+    fn cores_that_do_not_fit_are_said_with_what_would_help() {
+        let error = refusal(&BOX.replace("cores = 32", "cores = 9"));
+        assert!(error.contains("p1 on 2 cores and p2 on 8 cores cannot share a machine"), "{error}");
+        assert!(error.contains("they need 10 cores and it has 9: 1 more would do"), "{error}");
+        let split = BOX.replace("cores = 32", "cores = 12\nl3_groups = 1");
+        assert!(refusal(&split).contains("split_l3 = true in [rules] would do"), "{}", refusal(&split));
+        assert!(!layouts(&split.replace("[rules]", "[rules]\nsplit_l3 = true")).is_empty());
+        let missing = refusal(&BOX.replace("phases = ['p1', 'p2']", ""));
+        assert!(missing.contains("no rate of c1 and p4 holds for it"), "{missing}");
+    }
+
+    #[test]
+    fn volumes_bound_by_rate_by_room_and_by_rule() {
+        let with = |volume: &str| {
+            one(&BOX.replace(
+                "[[rate]]\n        phase = 'p1'",
+                &format!("[[sku.volume]]\n{volume}\n[[rate]]\n        phase = 'p1'"),
+            ))
+        };
+        // A sector moves (1 + 13 + 14 + 2 + 1/7) x 32 GiB = 964.57 GiB.
+        let slow = with("size = '20 TiB'\nread = '100 MiB/s'\nwrite = '100 MiB/s'");
+        assert_eq!(slow.bounds, [Some(Bound::VolumeRate)]);
+        let expected = 3600.0 * 100.0 / 1024.0 / (32.0 * (28.0 + 15.0 / 7.0));
+        assert!((slow.per_h[0] - expected).abs() < 1e-9 && (slow.volume_load - 1.0).abs() < 1e-9, "{slow:?}");
+        // Two sectors at a time for four hours each.
+        let small = with("size = '800 GiB'");
+        assert_eq!((small.per_h[0], small.bounds.clone()), (0.5, vec![Some(Bound::VolumeSpace)]));
+        assert_eq!(small.sectors_in_flight, 2.0);
+        let ruled = with("size = '20 TiB'\ncount = 3\ninstances = 1");
+        assert_eq!(ruled.label(), "3 x p1 on 2 cores, 1 x p2 on 8 cores");
+        assert_eq!(
+            ruled.core_sets.iter().map(|set| set.volume).collect::<Vec<_>>(),
+            [Some(0), Some(1), Some(2), Some(0)]
+        );
+        let error = refusal(&BOX.replace(
+            "[[rate]]\n        phase = 'p1'",
+            "[[sku.volume]]\nsize = '300 GiB'\n[[rate]]\n        phase = 'p1'",
+        ));
+        assert!(
+            error.contains("holds 384 GiB and its largest volume has 300 GiB: a volume of 384 GiB would do"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_network_bounds() {
+        // A finished sector is 32 GiB: 1 GiB/s lets 112.5 through, a hundredth of that 1.125.
+        let layout = one(&BOX.replace("memory = '1 TiB'", "memory = '1 TiB'\nnetwork = '10.24 MiB/s'"));
+        assert!((layout.per_h[0] - 1.125).abs() < 1e-9 && layout.bounds == [Some(Bound::Network)], "{layout:?}");
+    }
+
+    #[test]
+    fn in_turn_an_instance_does_both() {
+        let layout = one(&BOX.replace("[rules]", "[rules]\nprecommit = 'in turn'"));
+        assert_eq!((layout.label().as_str(), layout.per_h.clone()), ("4 x p1+p2 on 8 cores", vec![1.0]));
+        let either = one(&BOX.replace("[rules]", "[rules]\nprecommit = 'either'"));
+        assert_eq!(either.per_h, [2.0]);
+    }
+
+    #[test]
+    fn machines_that_prove_too_offer_a_choice() {
+        let proving =
+            BOX.replace("phases = ['p1', 'p2']", "phases = ['p1', 'p2', 'p4']").replace("'elsewhere'", "'anywhere'")
+                + "\n[[rate]]\nphase = 'p4'\ncores = 8\ntime = '1 h'\npartitions_at_once = 1\nmemory = '75 GiB'";
+        let mut choice: Vec<Vec<f64>> = layouts(&proving).into_iter().map(|layout| layout.per_h).collect();
+        choice.sort_by(|a, b| a[1].total_cmp(&b[1]));
+        // p2 takes 8 cores, p4 takes 8, and what is left is for p1 at a third per hour on 2 cores.
+        assert_eq!(choice, [[2.0, 0.0], [4.0 / 3.0, 1.0], [1.0, 2.0], [0.0, 4.0]]);
+        let same = layouts(&proving.replace("'anywhere'", "'same machine'"));
+        assert_eq!((same.len(), same[0].per_h.clone()), (1, vec![1.0]));
+        let apart = layouts(&proving.replace("'anywhere'", "'elsewhere'"));
+        assert_eq!(apart.iter().map(|layout| layout.per_h.clone()).collect::<Vec<_>>(), [[2.0, 0.0], [0.0, 4.0]]);
+    }
+
+    #[test]
+    fn a_rate_that_was_measured_with_as_many_side_by_side_is_taken() {
+        let rates = "
+            [[rate]]
+            phase = 'p1'
+            cores = 2
+            instances = 8
+            time = '4 h'
+            concurrent = true
+        ";
+        let layout = one(&(BOX.to_string() + rates));
+        // Eight at 4 h each would give two per hour, as two p2 do; one alone would be faster but was not measured in company.
+        assert_eq!(
+            (layout.label().as_str(), layout.per_h.clone()),
+            ("8 x p1 on 2 cores, 2 x p2 on 8 cores", vec![2.0])
+        );
+        assert_eq!(layout.lanes[0].rates[0].instances, 8);
+    }
+}

@@ -575,3 +575,97 @@ pub fn check_objective(scenario: &Scenario) -> Result<(), String> {
     let name = sku.name.escape_debug();
     Err(format!("sku '{name}' has no {key}: add it, or minimise something else (minimise = \"machines\")"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LEAST: &str = "
+        target = '1 PiB per 30 days'
+        minimise = 'machines'
+        [rules]
+        [[sku]]
+        name = 'box'
+        cores = 32
+        memory = '512 GiB'
+        [[sku.volume]]
+        size = '2 TB'
+        [[rate]]
+        phase = 'p1'
+        cores = 2
+        time = '3 h'
+    ";
+
+    #[test]
+    fn what_is_not_said_has_a_default() {
+        let scenario = Scenario::parse(LEAST).unwrap();
+        assert_eq!((scenario.sector_bytes, scenario.month_s), (32.0 * GIB, 30.0 * DAY_S));
+        assert_eq!(scenario.phases, Phase::ALL);
+        assert_eq!((scenario.rules.wait_seed_s, scenario.rules.availability, scenario.rules.spares), (4500.0, 1.0, 0));
+        let needs = &scenario.needs;
+        assert_eq!([needs.p1_memory, needs.scratch, needs.p1_writes].map(|bytes| bytes / GIB), [64.0, 384.0, 448.0]);
+        let sku = &scenario.skus[0];
+        assert_eq!((sku.reserved_memory, sku.numa_nodes, sku.l3_groups, sku.owned), (8.0 * GIB, 1, None, 0));
+        assert_eq!((sku.volumes.len(), sku.volumes[0].size), (1, 2e12));
+        assert_eq!(scenario.rates[0].times, [10800.0]);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_place() {
+        for (from, to, expected) in [
+            ("cores = 32", "core = 32", "unknown key 'core' of sku 1: did you mean 'cores'?"),
+            ("size = '2 TB'", "sise = '2 TB'", "unknown key 'sise' of volume 1 of sku 1: did you mean 'size'?"),
+            ("[rules]", "[rules]\nspare = 1", "unknown key 'spare' of [rules]: did you mean 'spares'?"),
+            ("target =", "goal =", "unknown key 'goal': valid are"),
+            ("'512 GiB'", "'512 GB'", "sku 1 'box': memory: '512 GB': GB is decimal"),
+            ("'512 GiB'", "'512G'", "'G' does not say whether it is binary or decimal"),
+            ("'2 TB'", "'2T'", "volume 1: size: '2T': 'T' does not say"),
+            ("1 PiB per 30 days", "0 PiB per 30 days", "target: '0 PiB per 30 days': a target of 0"),
+            ("1 PiB per 30 days", "1 PB per 30 days", "PB is decimal"),
+            ("cores = 32", "cores = 0", "sku 1 'box': cores: 0 is out of range"),
+            ("cores = 32", "cores = -1", "invalid value"),
+            ("cores = 32", "cores = 32\nl3_groups = 5", "l3_groups: 32 cores are not a whole number of 5 parts"),
+            ("cores = 32", "cores = 32\nnuma_nodes = 4\nl3_groups = 2", "4 NUMA nodes do not hold a whole number"),
+            ("[rules]", "[rules]\navailability = 1.5", "rules: availability: 1.5 is out of range: 0.01 to 1"),
+            ("[rules]", "[rules]\navailability = nan", "rules: availability: NaN is out of range"),
+            ("[rules]", "[rules]\nfailed_sectors = 1.0", "rules: failed_sectors: 1 is out of range"),
+            (
+                "[rules]",
+                "[rules]\np4 = 'here'",
+                "rules: p4: 'here' is none of 'anywhere', 'elsewhere' or 'same machine'",
+            ),
+            ("'3 h'", "'3'", "rate 1: time: '3': it has no unit"),
+            ("'3 h'", "'0 h'", "rate 1: time: it is zero"),
+            ("time = '3 h'", "time = '3 h'\nskus = ['bix']", "rate 1: there is no sku 'bix': did you mean 'box'?"),
+            ("time = '3 h'", "time = '3 h'\ntimes = ['3 h']", "rate 1: time and times say the same"),
+            ("minimise = 'machines'", "minimise = 'cost'", "sku 'box' has no price"),
+            ("minimise = 'machines'", "phases = ['p1', 'c1']", "c1 runs in the instances of p2"),
+            ("minimise = 'machines'", "month = '1 day'", "month, seconds: 86400 is out of range"),
+            ("minimise = 'machines'", "sector_size = '33 GiB'", "power of two"),
+            ("phase = 'p1'", "phase = 'p3'", "rate 1: phase: 'p3' is not a phase"),
+            ("[[sku]]", "[sku]", "sku is a list of tables: write [[sku]]"),
+        ] {
+            assert!(LEAST.contains(from), "{from}");
+            let error = Scenario::parse(&LEAST.replacen(from, to, 1)).unwrap_err();
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_the_notes_plan() {
+        let scenario = Scenario::parse(include_str!("../../../params/scenarios/field-notes-2020.toml")).unwrap();
+        assert!((scenario.target_per_h - 32768.0 / 504.0).abs() < 1e-12);
+        assert_eq!((scenario.skus.len(), scenario.skus[0].volumes.len(), scenario.rates.len()), (2, 4, 5));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,200}", place in 0usize..400, cut in 0usize..40) {
+            let _ = Scenario::parse(&text);
+            let start = place.min(LEAST.len());
+            let broken = format!("{}{text}{}", &LEAST[..start], &LEAST[(start + cut).min(LEAST.len())..]);
+            let _ = Scenario::parse(&broken);
+        }
+    }
+}

@@ -15,6 +15,7 @@ use crate::plan::rates::Rate;
 use crate::plan::report;
 use crate::plan::scenario::{Minimise, Scenario, Stored};
 use crate::plan::simulate::simulate;
+use crate::plan::workbook::workbook;
 use crate::report::units;
 use crate::sector::SectorSize;
 use crate::store::Store;
@@ -25,6 +26,7 @@ const EXAMPLES: &str = "Examples:
   sealbench plan SCENARIO.toml --simulate 365       and see whether it comes out
   sealbench plan SCENARIO.toml --minimise cost --json plan.json
   sealbench plan SCENARIO.toml --verify             try the first model's layout on this machine
+  sealbench plan SCENARIO.toml --simulate 90 --xlsx plan.xlsx
 
 The scenario says what is to be put out, which machines there are and how fast they are; docs/plan.md describes it. Rates come from it or from
 the results store ([[stored]]).";
@@ -54,6 +56,9 @@ pub struct PlanArgs {
     /// Size of the sectors of --verify [default: 8MiB]
     #[arg(long, value_name = "SIZE", requires = "verify")]
     verify_size: Option<SectorSize>,
+    /// Write a workbook that purchasing can change: inputs, rates, layouts, machines as formulas, charts
+    #[arg(long, value_name = "FILE")]
+    xlsx: Option<PathBuf>,
     /// Write the plan to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -63,7 +68,10 @@ pub struct PlanArgs {
 pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     let mut scenario = Scenario::read(&args.scenario)?;
     scenario.minimise = args.minimise.unwrap_or(scenario.minimise);
-    let json = args.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
+    let promised =
+        |option, path: &Option<PathBuf>| path.as_deref().map(|path| Promised::open(option, path)).transpose();
+    let json = promised("--json", &args.json)?;
+    let xlsx = promised("--xlsx", &args.xlsx)?;
     let mut plan = plan(&scenario, stored(&scenario)?)?;
     if let Some(days) = args.simulate {
         let result = simulate(&scenario, &plan.purchase, days, args.seed).map_err(|e| Stop::Usage.error(e))?;
@@ -72,6 +80,9 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     let _ = stdout().write_all(report::text(&plan).as_bytes());
     if let Some(json) = json {
         json.write(&serde_json::to_vec_pretty(&plan)?)?;
+    }
+    if let Some(xlsx) = xlsx {
+        xlsx.write(&workbook(&plan)?)?;
     }
     if let Some(sku) = &args.verify {
         let size = args.verify_size.unwrap_or_else(|| "8MiB".parse().expect("the default size is valid"));
@@ -108,20 +119,9 @@ fn stored(scenario: &Scenario) -> anyhow::Result<Vec<Rate>> {
 
 fn records(store: &Store, stored: &Stored) -> anyhow::Result<Vec<Record>> {
     let mut records = stored.runs.iter().map(|id| store.record(id)).collect::<anyhow::Result<Vec<_>>>()?;
-    if stored.sweeps.is_empty() {
-        return Ok(records);
-    }
-    for id in store.recorded()? {
-        let record = store.record(&id)?;
-        if record.sweep.as_ref().is_some_and(|sweep| stored.sweeps.contains(&sweep.sweep)) {
-            records.push(record);
-        }
-    }
     for sweep in &stored.sweeps {
-        let is_there = |record: &Record| record.sweep.as_ref().is_some_and(|run| run.sweep == *sweep);
-        if !records.iter().any(is_there) {
-            let name = sweep.escape_debug();
-            return Err(Stop::Usage.error(format!("the results store has no run of the sweep '{name}'")));
+        for id in store.of_sweep(sweep)? {
+            records.push(store.record(&id)?);
         }
     }
     Ok(records)

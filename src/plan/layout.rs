@@ -7,7 +7,7 @@ mod pack;
 
 pub use choose::{Cut, cut};
 pub use impossible::why_not;
-pub use limits::parameter_bytes;
+pub use limits::{Volumes, network_bytes, parameter_bytes};
 
 use serde::Serialize;
 

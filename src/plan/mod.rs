@@ -4,6 +4,7 @@
 pub mod flows;
 pub mod layout;
 pub mod measured;
+pub mod ops;
 pub mod outlook;
 pub mod planner;
 pub mod purchase;
@@ -14,3 +15,4 @@ pub mod scenario;
 pub mod simulate;
 pub mod solve;
 pub mod verify;
+pub mod workbook;

@@ -48,6 +48,18 @@ pub struct Plan {
     pub warnings: Vec<String>,
     /// The plan's simulation, if one was asked for.
     pub simulation: Option<Simulation>,
+    /// What it was chosen from.
+    #[serde(skip)]
+    pub choice: Choice,
+}
+
+/// What a plan is chosen from.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// All rates, those included that no layout uses.
+    pub rates: Vec<Rate>,
+    /// By model, in the scenario's order: the layouts that no other beats.
+    pub layouts: Vec<Vec<MachineLayout>>,
 }
 
 /// The target in the usual forms.
@@ -119,6 +131,7 @@ pub fn plan(scenario: &Scenario, stored: Vec<Rate>) -> anyhow::Result<Plan> {
         rates,
         warnings,
         simulation: None,
+        choice: Choice { rates: settled.rates, layouts: market.layouts },
     })
 }
 

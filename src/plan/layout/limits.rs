@@ -66,7 +66,7 @@ impl Volumes {
 }
 
 /// Bytes that a sector moves over the machine's network in a stage.
-fn network_bytes(scenario: &Scenario, stage: Stage) -> f64 {
+pub fn network_bytes(scenario: &Scenario, stage: Stage) -> f64 {
     let needs = &scenario.needs;
     let away = if scenario.plans(Phase::P2) { needs.finished } else { 0.0 };
     let vanilla = if scenario.plans(Phase::C1) { needs.c1_output } else { 0.0 };

@@ -9,6 +9,7 @@ use crate::disk::Promised;
 use crate::error::Stop;
 use crate::home::home;
 use crate::plan::measured::from_records;
+use crate::plan::ops;
 use crate::plan::planner::plan;
 use crate::plan::rates::Rate;
 use crate::plan::report;
@@ -23,7 +24,7 @@ const EXAMPLES: &str = "Examples:
   sealbench plan params/scenarios/field-notes-2020.toml
   sealbench plan SCENARIO.toml --simulate 365       and see whether it comes out
   sealbench plan SCENARIO.toml --minimise cost --json plan.json
-  sealbench plan SCENARIO.toml --simulate 90 --xlsx plan.xlsx
+  sealbench plan SCENARIO.toml --simulate 90 --xlsx plan.xlsx --ops ops
 
 The scenario says what is to be put out, which machines there are and how fast they are; docs/plan.md describes it. Rates come from it or from
 the results store ([[stored]]).";
@@ -46,6 +47,12 @@ pub struct PlanArgs {
     /// Write a workbook that purchasing can change: inputs, rates, layouts, machines as formulas, charts
     #[arg(long, value_name = "FILE")]
     xlsx: Option<PathBuf>,
+    /// Write for each model of machine its containers, core map, mounts, huge pages and a sheet into this directory: new or empty
+    #[arg(long, value_name = "DIR")]
+    ops: Option<PathBuf>,
+    /// Replace the files that an earlier plan wrote with --ops
+    #[arg(long, requires = "ops")]
+    force: bool,
     /// Write the plan to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -62,6 +69,7 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
         |option, path: &Option<PathBuf>| path.as_deref().map(|path| Promised::open(option, path)).transpose();
     let json = promised("--json", &args.json)?;
     let xlsx = promised("--xlsx", &args.xlsx)?;
+    let ops = args.ops.as_deref().map(|path| ops::Target::new(path, args.force)).transpose()?;
     let mut plan = plan(&scenario, stored(&scenario)?)?;
     if let Some(days) = args.simulate {
         let result = simulate(&scenario, &plan.purchase, days, args.seed).map_err(|e| Stop::Usage.error(e))?;
@@ -73,6 +81,9 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     }
     if let Some(xlsx) = xlsx {
         xlsx.write(&workbook(&plan)?)?;
+    }
+    if let Some(ops) = ops {
+        ops.write(&plan)?;
     }
     match &plan.simulation {
         Some(simulation) if simulation.is_confirmed == Some(false) => {

@@ -4,6 +4,7 @@
 mod support;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use sealbench::report::compare::{Side, compare};
 use sealbench::store::Store;
 
 const RECORDS: u32 = 100_000;
@@ -29,7 +30,23 @@ fn large_store(c: &mut Criterion) {
     group.bench_function("query a phase that is not there", |b| {
         b.iter(|| open().query(&"phase=p4".parse().unwrap()).unwrap());
     });
+    // Two points of ten runs, and their whole sweeps, as the command reads them to look for an A/A pair.
+    group.bench_function("compare two points of sweeps", |b| {
+        b.iter(|| {
+            let store = open();
+            let [a, b] =
+                ["sweep=sweep-500,point=point-3", "sweep=sweep-501,point=point-3"].map(|word| side(&store, word));
+            let sweeps = ["sweep=sweep-500", "sweep=sweep-501"].map(|word| side(&store, word).records).concat();
+            compare(&a, &b, &sweeps).unwrap()
+        });
+    });
     group.finish();
+}
+
+fn side(store: &Store, word: &str) -> Side {
+    let rows = store.query(&word.parse().unwrap()).unwrap();
+    let records = rows.iter().map(|row| store.record(&row.id).unwrap()).collect();
+    Side { label: word.to_string(), records, ..Side::default() }
 }
 
 criterion_group!(benches, large_store);

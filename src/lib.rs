@@ -10,6 +10,7 @@ pub mod disk;
 pub mod error;
 pub mod home;
 pub mod host;
+pub mod import;
 pub mod keys;
 pub mod measure;
 pub mod params;

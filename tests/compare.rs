@@ -152,7 +152,7 @@ fn what_criterion_measured_is_imported_listed_and_compared() {
     home.run(&words("results compare kernels:graph@v1 kernels:graph@v1 --fail-if-slower 1")).success();
     home.run(&words("results compare kernels:label kernels:graph")).fails(2, &["list --kernels"]);
     run(&home, &[1.0], "").success();
-    home.run(&words("results compare kernels:graph last")).fails(2, &["kernels with kernels"]);
+    home.run(&words("results compare kernels:graph last")).fails(2, &["compared with kernels"]);
     home.run(&["results", "import-criterion", "nowhere"]).fails(1, &["nowhere"]);
 }
 

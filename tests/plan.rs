@@ -188,6 +188,7 @@ fn bad_scenarios_are_refused_with_what_to_do() {
         ("1 PiB per 21 days", "0 PiB per 21 days", 2, ["s.toml: target", "a target of 0"]),
         ("\"2 TiB\"\nhuge", "\"2 TB\"\nhuge", 2, ["sku 1 '128 cores': memory", "TB is decimal"]),
         ("spares = 0", "spare = 0", 2, ["unknown key 'spare' of [rules]", "did you mean 'spares'?"]),
+        ("minimise = \"machines\"", "", 2, ["sku '128 cores' has no price", "minimise something else"]),
         ("availability = 1.0", "availability = 7", 2, ["availability", "out of range"]),
         ("cores = 8\n", "", 2, ["rate 1 (p1)", "a rate without cores"]),
         ("memory = \"768 GiB\"", "memory = \"128 GiB\"", 3, ["no model can do p4", "75.0 GiB more would do"]),

@@ -110,7 +110,7 @@ fn hostile(n: usize) -> Value {
         r["phases"][0]["kernel"] = json!({evil: evil});
         let spans = (0..40).map(|span| json!({"name": format!("{evil}-{span}"), "wall_s": 0.005, "cpu_s": 0.1, "note": evil, "parts": vec![0.001; 5]}));
         r["phases"][0]["spans"] = spans.collect();
-        r["phases"][1]["wall_s"] = [1e-9, 1e9, 0.0, 1e7, 12.0, 1.0][n].into();
+        r["phases"][1]["wall_s"] = [1e-9, 1e6, 0.0, 1e5, 12.0, 1.0][n].into();
         r["phases"][2]["origin"] = ["estimated", "imported"][n % 2].into();
         r["validity"]["findings"][0] = json!({"code": evil, "severity": "error", "text": evil.repeat(5)});
         r["spec"]["settings"][evil] = evil.into();

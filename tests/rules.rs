@@ -4,11 +4,19 @@ mod common;
 
 use std::fs;
 use std::process::{Child, Command};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use common::{Home, codes, read_json, signal, wait_for, words, worker_pid};
 use sealbench::host::sys;
 use serde_json::Value;
+
+/// Runs of this file know of each other on the same cores: they take turns.
+static TURN: Mutex<()> = Mutex::new(());
+
+fn turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A process that keeps one core busy until it is dropped.
 struct Busy(Child);
@@ -43,6 +51,7 @@ fn finding(record: &Value, code: &str) -> Value {
 
 #[test]
 fn a_busy_process_on_the_same_core_is_other_load() {
+    let _turn = turn();
     let home = Home::new();
     let core = sys::allowed_cores().unwrap()[0];
     let line = format!("run --engine native --phases p1 --sector-size 8MiB --cores {core}");
@@ -66,6 +75,7 @@ fn a_busy_process_on_the_same_core_is_other_load() {
 
 #[test]
 fn a_reportable_run_repeats_as_often_as_the_rules_ask_and_ends_with_those_that_are_broken() {
+    let _turn = turn();
     let home = Home::new();
     fs::write(
         home.path("mock.json"),
@@ -96,6 +106,7 @@ fn a_reportable_run_repeats_as_often_as_the_rules_ask_and_ends_with_those_that_a
 
 #[test]
 fn a_second_run_on_the_same_cores_is_a_finding_or_refused() {
+    let _turn = turn();
     let home = Home::new();
     fs::write(home.path("mock.json"), r#"{"phases": {"p1": {"takes_s": 30}}}"#).unwrap();
     let line = "run --engine mock --mock mock.json --sector-size 2KiB --phases p1 --run-dir first";

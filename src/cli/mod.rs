@@ -2,8 +2,10 @@
 
 mod baseline;
 pub mod host;
+pub mod import;
 pub mod params;
 pub mod plan;
+mod plan_verify;
 pub mod report;
 pub mod results;
 pub mod run;
@@ -31,6 +33,7 @@ enum Command {
     Results(results::ResultsArgs),
     Report(report::ReportArgs),
     Host(host::HostArgs),
+    Import(import::ImportArgs),
     /// One trial on stdin, one report on stdout (started by run)
     #[command(hide = true)]
     Worker,
@@ -58,6 +61,7 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Results(args) => results::run(args),
         Command::Report(args) => report::run(args),
         Command::Host(args) => host::run(args),
+        Command::Import(args) => import::run(args),
         Command::Worker => worker::main(),
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::plan_verify;
 use crate::disk::Promised;
 use crate::error::Stop;
 use crate::home::home;
@@ -13,10 +14,11 @@ use crate::plan::ops;
 use crate::plan::planner::plan;
 use crate::plan::rates::Rate;
 use crate::plan::report;
-use crate::plan::scenario::file::check_objective;
 use crate::plan::scenario::{Minimise, Scenario, Stored};
 use crate::plan::simulate::simulate;
 use crate::plan::workbook::workbook;
+use crate::report::units;
+use crate::sector::SectorSize;
 use crate::store::Store;
 use crate::trial::record::Record;
 
@@ -24,10 +26,14 @@ const EXAMPLES: &str = "Examples:
   sealbench plan params/scenarios/field-notes-2020.toml
   sealbench plan SCENARIO.toml --simulate 365       and see whether it comes out
   sealbench plan SCENARIO.toml --minimise cost --json plan.json
+  sealbench plan SCENARIO.toml --verify             try the first model's layout on this machine
   sealbench plan SCENARIO.toml --simulate 90 --xlsx plan.xlsx --ops ops
 
 The scenario says what is to be put out, which machines there are and how fast they are; docs/plan.md describes it. Rates come from it or from
 the results store ([[stored]]).";
+
+/// Share of a planned rate that a trial must reach.
+const ENOUGH: f64 = 0.9;
 
 /// Plan machines for a target: how many of which model, and how each is cut.
 #[derive(Debug, Args)]
@@ -44,6 +50,13 @@ pub struct PlanArgs {
     /// Seed of the simulation
     #[arg(long, value_name = "N", default_value_t = 0, requires = "simulate")]
     seed: u64,
+    /// Run the layout of a model for real, as far as this machine can, and compare the rates under load with the plan's; exit code 4 if one is
+    /// more than a tenth lower
+    #[arg(long, value_name = "SKU", num_args = 0..=1, default_missing_value = "auto")]
+    verify: Option<String>,
+    /// Size of the sectors of --verify [default: 8MiB]
+    #[arg(long, value_name = "SIZE", requires = "verify")]
+    verify_size: Option<SectorSize>,
     /// Write a workbook that purchasing can change: inputs, rates, layouts, machines as formulas, charts
     #[arg(long, value_name = "FILE")]
     xlsx: Option<PathBuf>,
@@ -61,10 +74,7 @@ pub struct PlanArgs {
 /// Runs the command; the plan goes to stdout.
 pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     let mut scenario = Scenario::read(&args.scenario)?;
-    if let Some(minimise) = args.minimise {
-        scenario.minimise = minimise;
-        check_objective(&scenario).map_err(|e| Stop::Usage.error(e))?;
-    }
+    scenario.minimise = args.minimise.unwrap_or(scenario.minimise);
     let promised =
         |option, path: &Option<PathBuf>| path.as_deref().map(|path| Promised::open(option, path)).transpose();
     let json = promised("--json", &args.json)?;
@@ -84,6 +94,16 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     }
     if let Some(ops) = ops {
         ops.write(&plan)?;
+    }
+    if let Some(sku) = &args.verify {
+        let size = args.verify_size.unwrap_or_else(|| "8MiB".parse().expect("the default size is valid"));
+        let found = plan_verify::run(&plan, sku, size)?;
+        if let Some(short) = found.iter().find(|one| one.of_plan.is_some_and(|share| share < ENOUGH)) {
+            let share = units::percent(short.of_plan.unwrap_or_default());
+            return Err(
+                Stop::Check.error(format!("{} in the mix puts out {share} of what is planned", short.part.phase))
+            );
+        }
     }
     match &plan.simulation {
         Some(simulation) if simulation.is_confirmed == Some(false) => {
@@ -110,20 +130,9 @@ fn stored(scenario: &Scenario) -> anyhow::Result<Vec<Rate>> {
 
 fn records(store: &Store, stored: &Stored) -> anyhow::Result<Vec<Record>> {
     let mut records = stored.runs.iter().map(|id| store.record(id)).collect::<anyhow::Result<Vec<_>>>()?;
-    if stored.sweeps.is_empty() {
-        return Ok(records);
-    }
-    for id in store.recorded()? {
-        let record = store.record(&id)?;
-        if record.sweep.as_ref().is_some_and(|sweep| stored.sweeps.contains(&sweep.sweep)) {
-            records.push(record);
-        }
-    }
     for sweep in &stored.sweeps {
-        let is_there = |record: &Record| record.sweep.as_ref().is_some_and(|run| run.sweep == *sweep);
-        if !records.iter().any(is_there) {
-            let name = sweep.escape_debug();
-            return Err(Stop::Usage.error(format!("the results store has no run of the sweep '{name}'")));
+        for id in store.of_sweep(sweep)? {
+            records.push(store.record(&id)?);
         }
     }
     Ok(records)

@@ -44,7 +44,7 @@ const FLAGS: &[&str] = &[
 ];
 
 /// The machine, as a run found it. What cannot be read is null.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct HostInfo {
     /// The machine's name.
     pub hostname: Option<String>,
@@ -69,7 +69,7 @@ pub struct HostInfo {
 }
 
 /// The CPU. All sockets are taken to hold the same.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CpuInfo {
     /// The name it gives itself.
     pub model: Option<String>,
@@ -88,7 +88,7 @@ pub struct CpuInfo {
 }
 
 /// Clock speeds and what governs them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Frequency {
     /// Guaranteed speed of the first CPU, MHz.
     pub base_mhz: Option<u32>,
@@ -105,7 +105,7 @@ pub struct Frequency {
 }
 
 /// Memory, swap and huge pages.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MemoryInfo {
     /// All memory of the machine, bytes.
     pub total_bytes: Option<u64>,
@@ -133,7 +133,7 @@ pub struct HugePages {
 }
 
 /// The kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KernelInfo {
     /// Release, e.g. "6.1.0-18-amd64".
     pub release: Option<String>,
@@ -146,7 +146,7 @@ pub struct KernelInfo {
 }
 
 /// What the machine runs in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VirtualisationInfo {
     /// Whether this is a virtual machine, by the CPU's hypervisor flag.
     pub virtual_machine: Option<bool>,
@@ -161,7 +161,7 @@ pub struct VirtualisationInfo {
 }
 
 /// The limits of this process's control groups. null also where there is no limit.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct CgroupLimits {
     /// "v1", "v2" or "hybrid".
     pub version: Option<String>,

@@ -14,4 +14,5 @@ pub mod report;
 pub mod scenario;
 pub mod simulate;
 pub mod solve;
+pub mod verify;
 pub mod workbook;

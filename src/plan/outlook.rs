@@ -26,7 +26,7 @@ pub fn alternatives(scenario: &Scenario, market: &Market, rates: &[Rate], chosen
         for (_, model) in problem.models.iter_mut().enumerate().filter(|(index, _)| !keep(*index)) {
             model.available = 0;
         }
-        market.purchase_of(scenario, &problem)
+        market.purchase_of(scenario, &problem, LARGE)
     };
     let name = |index: usize| scenario.skus[index].name.as_str();
     let is_used = |index: &usize| chosen.machines.iter().any(|machines| machines.sku == name(*index));
@@ -73,7 +73,7 @@ fn with_what_is_there(scenario: &Scenario, market: &Market) -> Alternative {
     for model in &mut problem.models {
         model.available = model.owned;
     }
-    if let Some(purchase) = market.purchase_of(scenario, &problem) {
+    if let Some(purchase) = market.purchase_of(scenario, &problem, LARGE) {
         return Alternative { name, purchase: Some(purchase), remark: None };
     }
     let working: Vec<u32> = problem.models.iter().map(|model| model.owned.saturating_sub(model.spares)).collect();
@@ -95,16 +95,24 @@ pub struct Sensitivity {
     pub higher: Option<(String, String)>,
 }
 
-/// Work above which the answers to changed questions are not looked for.
+/// Steps of work for the answer to a changed question; where the question itself took more, changes are not looked for.
 const LARGE: u64 = 100_000;
+
+/// Layouts to look at above which models are not cut anew for each changed rate.
+const MANY: u64 = 2_000;
 
 /// Steps of a search for a value: to a ten-thousandth.
 const STEPS: u32 = 13;
 
-/// Where each rate that the purchase uses and each price changes the answer. Empty for problems so large that it would take minutes.
-pub fn sensitivity(scenario: &Scenario, market: &Market, rates: &[Rate], chosen: &Purchase) -> Vec<Sensitivity> {
-    if market.looked_at > LARGE || chosen.proof.nodes > LARGE {
-        return Vec::new();
+/// Where each rate that the purchase uses and each price changes the answer. `None` for problems so large that it would take minutes.
+pub fn sensitivity(
+    scenario: &Scenario,
+    market: &Market,
+    rates: &[Rate],
+    chosen: &Purchase,
+) -> Option<Vec<Sensitivity>> {
+    if market.looked_at > MANY || chosen.proof.nodes > LARGE {
+        return None;
     }
     let lanes = chosen.machines.iter().flat_map(|machines| &machines.layouts).flat_map(|count| &count.layout.lanes);
     let mut used: Vec<&Rate> = Vec::new();
@@ -116,7 +124,7 @@ pub fn sensitivity(scenario: &Scenario, market: &Market, rates: &[Rate], chosen:
     let of_rates = used.into_iter().map(|rate| of_rate(scenario, market, rates, rate));
     let priced =
         scenario.skus.iter().enumerate().filter_map(|(index, sku)| Some((index, sku.price.filter(|p| *p > 0.0)?)));
-    of_rates.chain(priced.map(|(index, price)| of_price(scenario, market, index, price))).collect()
+    Some(of_rates.chain(priced.map(|(index, price)| of_price(scenario, market, index, price))).collect())
 }
 
 fn of_rate(scenario: &Scenario, market: &Market, rates: &[Rate], rate: &Rate) -> Sensitivity {

@@ -9,6 +9,7 @@ use super::purchase::{Market, Purchase};
 use super::quantity::GIB;
 use super::rates::{Rate, from_entry, settle};
 use super::scenario::Scenario;
+use super::scenario::file::check_objective;
 use super::simulate::Simulation;
 use crate::error::Stop;
 use crate::report::units;
@@ -88,6 +89,7 @@ pub struct Bottleneck {
 /// Makes a plan from the scenario's own rates and those that come from elsewhere. Errors are sentences: contradicting or unusable rates are exit
 /// code 2, what no purchase can do is 3.
 pub fn plan(scenario: &Scenario, stored: Vec<Rate>) -> anyhow::Result<Plan> {
+    check_objective(scenario).map_err(|e| Stop::Usage.error(e))?;
     let typed = scenario.rates.iter().map(from_entry).collect::<Result<Vec<_>, _>>();
     let all = typed.map(|typed| typed.into_iter().chain(stored).collect()).and_then(settle);
     let settled = all.map_err(|e| Stop::Usage.error(e))?;
@@ -102,6 +104,10 @@ pub fn plan(scenario: &Scenario, stored: Vec<Rate>) -> anyhow::Result<Plan> {
     let in_flight = in_flight(scenario, &purchase);
     let shared = shared_load(scenario);
     warnings.extend(shared.iter().filter_map(shared_warning));
+    let sensitivity = sensitivity(scenario, &market, &settled.rates, &purchase);
+    if sensitivity.is_none() {
+        warnings.push("what would change the answer is not looked for: there are too many layouts".into());
+    }
     let sectors: f64 = in_flight.iter().map(|flow| flow.sectors).sum();
     let per_h = scenario.target_per_h;
     Ok(Plan {
@@ -114,7 +120,7 @@ pub fn plan(scenario: &Scenario, stored: Vec<Rate>) -> anyhow::Result<Plan> {
             demand_per_h: scenario.demand_per_h(),
         },
         alternatives: alternatives(scenario, &market, &settled.rates, &purchase),
-        sensitivity: sensitivity(scenario, &market, &settled.rates, &purchase),
+        sensitivity: sensitivity.unwrap_or_default(),
         bottleneck: bottleneck(&purchase, &shared),
         scratch_bytes: sectors * scenario.needs.scratch,
         scenario: scenario.clone(),

@@ -8,7 +8,7 @@ use super::scenario::{Minimise, Scenario, Sku};
 use super::solve::{Answer, Assigned, Model, OBJECTIVES, Problem, assign, solve};
 
 /// Steps of work that a purchase may take: a few seconds at most.
-const NODES: u64 = 6_000_000;
+pub const NODES: u64 = 6_000_000;
 
 /// Hours of energy, machines, and so on are counted in whole cents and watts.
 const CENTS: f64 = 100.0;
@@ -134,7 +134,7 @@ impl Market {
 
     /// The best purchase, or what can be reached at most with all that can be had.
     pub fn purchase(&self, scenario: &Scenario) -> Result<Purchase, String> {
-        self.purchase_of(scenario, &self.problem).ok_or_else(|| {
+        self.purchase_of(scenario, &self.problem, NODES).ok_or_else(|| {
             let most: Vec<u32> = self.problem.models.iter().map(|m| m.available.saturating_sub(m.spares).min(1_000_000)).collect();
             let reach = self.reach(&most) * scenario.target_per_h;
             format!(
@@ -144,9 +144,9 @@ impl Market {
         })
     }
 
-    /// The best purchase of a program with the same layouts.
-    pub fn purchase_of(&self, scenario: &Scenario, problem: &Problem) -> Option<Purchase> {
-        let answer = solve(problem, NODES)?;
+    /// The best purchase of a program with the same layouts, within so many steps of work.
+    pub fn purchase_of(&self, scenario: &Scenario, problem: &Problem, nodes: u64) -> Option<Purchase> {
+        let answer = solve(problem, nodes)?;
         Some(self.describe(scenario, problem, &answer))
     }
 

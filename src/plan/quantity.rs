@@ -239,8 +239,8 @@ mod tests {
     fn targets_are_sectors_per_hour() {
         let of = |text: &str| target(text, SECTOR, MONTH).unwrap();
         assert!((of("1 PiB per 21 days") - 32768.0 / 504.0).abs() < 1e-12);
-        assert!((of("1 PiB/month") * 24.0 - 1092.266_666_7).abs() < 1e-6);
-        assert!((of("34.1333333 TiB/day") * 24.0 - 1092.266_666).abs() < 1e-5);
+        assert!((of("1 PiB/month") * 24.0 - 1_092.266_666_7).abs() < 1e-6);
+        assert!((of("34.1333333 TiB/day") * 24.0 - 1_092.266_666).abs() < 1e-5);
         assert_eq!(of("1092 sectors/day"), 45.5);
         assert_eq!(of("65 sectors per hour"), 65.0);
         for (text, part) in [

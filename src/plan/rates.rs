@@ -366,7 +366,7 @@ pub(crate) mod tests {
         let imported = from_entry(&imported).unwrap();
         for order in [[typed.clone(), imported.clone()], [imported.clone(), typed.clone()]] {
             let settled = settle(order.to_vec()).unwrap();
-            assert_eq!(settled.rates, [typed.clone()]);
+            assert_eq!(settled.rates, std::slice::from_ref(&typed));
             assert!(
                 settled.warnings[0].contains("the typed 120 min disagrees with the imported 128.6 min"),
                 "{settled:?}"

@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(answer.value, [600, 6, 0]);
         assert!(solve(&problem(&[owned]), 10_000).is_none());
         let with_spares = Model { spares: 1, ..one(2.0, 150) };
-        assert_eq!(solve(&problem(&[with_spares.clone()]), 10_000).unwrap().value, [900, 6, 0]);
+        assert_eq!(solve(&problem(std::slice::from_ref(&with_spares)), 10_000).unwrap().value, [900, 6, 0]);
         // Two models would need two machines in reserve.
         let other = Model { spares: 1, ..one(1.0, 60) };
         assert_eq!(solve(&problem(&[with_spares, other]), 10_000).unwrap().value, [660, 11, 0]);

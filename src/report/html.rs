@@ -90,16 +90,28 @@ fn table(table: &Table) -> Markup {
 fn cell(cell: &Cell, class: Option<&str>) -> Markup {
     html! {
         @match cell {
-            Cell::Plain(text) => td class=[class] { (clean(text)) },
+            Cell::Plain(text) if class.is_some() => (figure(text)),
+            Cell::Plain(text) => td { (clean(text)) },
             Cell::Code(text) => td class=[class] { code { (clean(text)) } },
             Cell::Tag(tone, text) => td class=[class] { span class={ "tag " (tone.name()) } { (clean(text)) } },
             Cell::Differing(values) => {
                 td class="differing" {
-                    @for (whose, value) in values { div { span class="whose" { (whose) } " " (clean(value)) } }
+                    @for (whose, value) in values { div { span class="whose" { (whose) } span { (clean(value)) } } }
                 }
             }
         }
     }
+}
+
+/// A figure stays on one line; one of several parts may break between them.
+fn figure(text: &str) -> Markup {
+    let text = clean(text);
+    let parts: Vec<&str> = match (text.split_once(" to "), text.split_once(" (")) {
+        (Some((low, _)), _) => vec![low, &text[low.len() + 1..]],
+        (None, Some((value, _))) => vec![value, &text[value.len() + 1..]],
+        _ => return html! { td class="figure" { (text) } },
+    };
+    html! { td class="figure" { @for part in parts { span { (part) } " " } } }
 }
 
 #[cfg(test)]

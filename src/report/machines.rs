@@ -41,9 +41,17 @@ pub fn letter(machine: usize) -> String {
 }
 
 fn name(host: &HostInfo) -> String {
-    let parts = [host.cpu.model.as_deref(), host.hostname.as_deref()];
-    let known: Vec<&str> = parts.into_iter().flatten().collect();
+    let parts = [host.cpu.model.as_deref().map(short_model), host.hostname.clone()];
+    let known: Vec<String> = parts.into_iter().flatten().collect();
     if known.is_empty() { "unknown machine".to_string() } else { known.join(", ") }
+}
+
+/// A processor's name for itself without what tells nothing: "AMD EPYC 7F32", "Intel Xeon Platinum 8480+".
+fn short_model(model: &str) -> String {
+    let plain = model.replace("(R)", "").replace("(TM)", "").replace("(tm)", "");
+    let telling = |word: &&str| !word.ends_with("-Core") && !matches!(*word, "Processor" | "CPU");
+    let words: Vec<&str> = plain.split_whitespace().filter(telling).collect();
+    if words.is_empty() { model.to_string() } else { words.join(" ") }
 }
 
 /// Everything that a record tells of its machine and binary, except what changes from minute to minute.
@@ -207,7 +215,9 @@ mod tests {
         };
         let (machines, of_records) = of(&[with("0x1", 5), with("0x2", 5), with("0x1", 6)]);
         assert_eq!((of_records.as_slice(), machines[0].records), (&[0, 1, 0][..], 2));
-        assert_eq!(machines[0].name, "AMD EPYC 7F32 8-Core Processor, bench-1");
+        assert_eq!(machines[0].name, "AMD EPYC 7F32, bench-1");
+        assert_eq!(short_model("Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz"), "Intel Xeon E5-2680 v4 @ 2.40GHz");
+        assert_eq!(short_model("Processor"), "Processor");
         let rows = compare(&machines);
         let value = |name| &rows.iter().find(|(found, _)| *found == name).unwrap().1;
         assert_eq!(value("microcode")[..], [("A".into(), "0x1".into()), ("B".into(), "0x2".into())]);

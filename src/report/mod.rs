@@ -7,6 +7,7 @@ pub mod document;
 pub mod export;
 pub mod group;
 pub mod html;
+pub mod imported;
 pub mod machines;
 pub mod markdown;
 pub mod ranking;

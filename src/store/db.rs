@@ -121,6 +121,16 @@ impl Store {
         tx.commit().map_err(|e| self.explain(e))
     }
 
+    /// Keeps the records of many runs in one step, all or none; like [`Store::finish`] otherwise.
+    pub fn finish_all<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> anyhow::Result<()> {
+        let tx = self.begin_write()?;
+        for record in records {
+            let text = serde_json::to_string(record).context("cannot write the record as JSON")?;
+            self.insert_record(record, &text, None)?;
+        }
+        tx.commit().map_err(|e| self.explain(e))
+    }
+
     /// Keeps records that come from elsewhere, all or none: each with its own text and the directory that holds its other files.
     ///
     /// `place` puts those directories where they belong, when every record is accepted and before the store keeps any.

@@ -12,11 +12,9 @@ impl Store {
     /// Ids of the recorded runs of the sweep with this id, this start of an id, or the `last` one; the oldest run first (exit code 2 if
     /// there is none, or several).
     pub fn of_sweep(&self, sweep: &str) -> anyhow::Result<Vec<String>> {
-        // The text is searched before it is parsed: most records of a store are of no sweep.
-        let query = "SELECT runs.id, json_extract(record, '$.sweep.sweep') AS sweep
-                     FROM records JOIN runs ON runs.id = records.id
-                     WHERE instr(record, '\"sweep\":') > 0 AND sweep IS NOT NULL AND (?1 = 'last' OR substr(sweep, 1, length(?1)) = ?1)
-                     ORDER BY started_us, runs.rowid";
+        let query = "SELECT id, sweep FROM record_facts
+                     WHERE sweep IS NOT NULL AND (?1 = 'last' OR substr(sweep, 1, length(?1)) = ?1)
+                     ORDER BY started_us, rowid";
         let rows: Vec<(String, String)> = self
             .sql(|db| db.prepare(query)?.query_map(params![sweep], |row| Ok((row.get(0)?, row.get(1)?)))?.collect())?;
         let wanted = wanted(sweep, &rows)?;

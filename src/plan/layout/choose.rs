@@ -7,8 +7,8 @@ use crate::phase::Phase;
 use crate::plan::rates::Rate;
 use crate::plan::scenario::{Precommit, ProvingPlace, Scenario, Sku};
 
-/// Most layouts of a model that are looked at.
-const MOST: u64 = 20_000_000;
+/// Most work for the layouts of a model: ways to look at times instances to place, a few seconds.
+const MOST: f64 = 2e7;
 
 /// The layouts of a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -202,11 +202,22 @@ pub(super) fn has_memory(sku: &Sku, ordinary: f64, huge: f64) -> bool {
 pub fn cut(scenario: &Scenario, sku: &Sku, rates: &[Rate]) -> Result<Cut, String> {
     let proof_s = slowest(Phase::P4, scenario, rates);
     let mut search = Search { scenario, sku, stages: Stage::of(scenario), proof_s, front: Vec::new(), looked_at: 0 };
-    for kinds in menus(scenario, sku, rates) {
-        search.counts(&kinds, &mut Vec::new())?;
+    let menus = menus(scenario, sku, rates);
+    if menus.iter().map(|kinds| work(sku, kinds)).sum::<f64>() > MOST {
+        return Err(format!("sku '{}' can be cut in too many ways: leave out rates on few cores", sku.name));
+    }
+    for kinds in menus {
+        search.counts(&kinds, &mut Vec::new());
     }
     let Search { front, looked_at, .. } = search;
     Ok(Cut { layouts: front, looked_at })
+}
+
+/// About how much it takes to look at all numbers of instances: those of all kinds but the first, times the instances to place.
+fn work(sku: &Sku, kinds: &[Kind]) -> f64 {
+    let most = |kind: &Kind| f64::from(sku.cores / kind.cores().max(1));
+    let ways: f64 = kinds.iter().skip(1).map(most).product();
+    ways * kinds.iter().map(most).fold(0.0, f64::max)
 }
 
 /// The longest time of a sector in a phase.
@@ -227,7 +238,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     /// Tries all numbers of instances. The first kind is not counted through: as many as fit, or as a rate holds for, beat fewer.
-    fn counts(&mut self, kinds: &[Kind], later: &mut Vec<u32>) -> Result<(), String> {
+    fn counts(&mut self, kinds: &[Kind], later: &mut Vec<u32>) {
         if later.len() + 1 == kinds.len() {
             let most = self.most(kinds, later);
             for first in kinds[0].families[0].steps(most).into_iter().filter(|first| *first > 0) {
@@ -235,25 +246,19 @@ impl Search<'_> {
                 self.offer(kinds, counts);
             }
             self.looked_at += 1;
-            return match self.looked_at > MOST {
-                true => Err(format!(
-                    "sku '{}' can be cut in more than {MOST} ways: leave out rates on few cores",
-                    self.sku.name
-                )),
-                false => Ok(()),
-            };
+            return;
         }
         for count in 1.. {
             later.push(count);
             let fits = self.most(kinds, later) > 0;
-            let done = if fits { self.counts(kinds, later) } else { Ok(()) };
+            if fits {
+                self.counts(kinds, later);
+            }
             later.pop();
-            done?;
             if !fits {
-                return Ok(());
+                return;
             }
         }
-        Ok(())
     }
 
     /// The most instances of the first kind beside those of the last ones; of the kinds between there is one.
@@ -285,7 +290,12 @@ impl Search<'_> {
                 return false;
             }
         }
-        has_memory(self.sku, ordinary, huge) && self.place(kinds, counts).is_some()
+        let cores: u32 = kinds
+            .iter()
+            .zip(counts)
+            .map(|(kind, count)| kind.cores().saturating_mul(*count))
+            .fold(0, u32::saturating_add);
+        cores <= self.sku.cores && has_memory(self.sku, ordinary, huge) && self.place(kinds, counts).is_some()
     }
 
     fn place(&self, kinds: &[Kind], counts: &[u32]) -> Option<Vec<Vec<u32>>> {

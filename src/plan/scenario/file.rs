@@ -21,8 +21,11 @@ const MAX_SKUS: usize = 64;
 const MAX_RATES: usize = 512;
 const MAX_VOLUMES: u32 = 64;
 
-/// Most cores of a machine, machines, partitions and the like: far above what exists.
+/// Most machines, instances and the like: far above what exists.
 const MAX_COUNT: u32 = 100_000;
+
+/// Most cores of a machine.
+const MAX_CORES: u32 = 4096;
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct File {
@@ -424,7 +427,7 @@ fn sku(name: String, table: SkuTable, place: &str) -> Result<Sku, String> {
     let at = |key: &str| format!("{place}: {key}");
     let memory = table.memory.ok_or_else(|| format!("{place}: say how much memory it has (memory = \"512 GiB\")"))?;
     let cores = table.cores.ok_or_else(|| format!("{place}: say how many cores it has"))?;
-    let cores = count(Some(cores), 0, 1, MAX_COUNT, &at("cores"))?;
+    let cores = count(Some(cores), 0, 1, MAX_CORES, &at("cores"))?;
     let parts = |value: Option<u32>, key: &str| match value {
         Some(parts) if parts == 0 || cores % parts != 0 => {
             Err(format!("{}: {cores} cores are not a whole number of {parts} parts", at(key)))
@@ -555,13 +558,12 @@ fn check(scenario: &Scenario) -> Result<(), String> {
     let rates = scenario.rates.iter().map(|rate| (rate.place.clone(), &rate.skus));
     let stored = (1..).zip(&scenario.stored).map(|(number, stored)| (format!("stored {number}"), &stored.skus));
     for (place, skus) in rates.chain(stored) {
-        for name in skus.iter().filter(|name| !names.contains(&name.as_str())) {
-            let likeness = |other: &&&str| strsim::jaro_winkler(name, other);
-            let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).copied().unwrap_or_default();
-            return Err(format!("{place}: there is no sku '{}': did you mean '{nearest}'?", name.escape_debug()));
-        }
+        let Some(name) = skus.iter().find(|name| !names.contains(&name.as_str())) else { continue };
+        let likeness = |other: &&&str| strsim::jaro_winkler(name, other);
+        let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).copied().unwrap_or_default();
+        return Err(format!("{place}: there is no sku '{}': did you mean '{nearest}'?", name.escape_debug()));
     }
-    check_objective(scenario)
+    Ok(())
 }
 
 /// Whether every model has the figure that is to be made small.
@@ -639,7 +641,6 @@ mod tests {
             ("'3 h'", "'0 h'", "rate 1: time: it is zero"),
             ("time = '3 h'", "time = '3 h'\nskus = ['bix']", "rate 1: there is no sku 'bix': did you mean 'box'?"),
             ("time = '3 h'", "time = '3 h'\ntimes = ['3 h']", "rate 1: time and times say the same"),
-            ("minimise = 'machines'", "minimise = 'cost'", "sku 'box' has no price"),
             ("minimise = 'machines'", "phases = ['p1', 'c1']", "c1 runs in the instances of p2"),
             ("minimise = 'machines'", "month = '1 day'", "month, seconds: 86400 is out of range"),
             ("minimise = 'machines'", "sector_size = '33 GiB'", "power of two"),

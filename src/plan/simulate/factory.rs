@@ -295,7 +295,7 @@ impl<'a> Factory<'a> {
                 } else {
                     let sector = self.new_sector(Sector::default());
                     self.leave_place(Place::BeforeStart, 1);
-                    self.to_p4(sector);
+                    self.queue_p4(sector);
                 }
                 self.next_arrival();
             }
@@ -304,7 +304,7 @@ impl<'a> Factory<'a> {
             Event::Seed(sector) => {
                 self.leave_place(Place::Seed, 1);
                 self.enter_place(Place::BeforeC1, 1);
-                self.to_second(sector, Phase::C1);
+                self.queue_second(sector, Phase::C1);
             }
             Event::Vanilla(sector) => self.vanilla(sector),
             Event::Moved(sector) => self.moved(sector),
@@ -514,19 +514,19 @@ impl<'a> Factory<'a> {
         match next {
             Some(Phase::P2) => {
                 self.enter_place(Place::BeforeP2, 1);
-                self.to_second(sector, Phase::P2);
+                self.queue_second(sector, Phase::P2);
             }
             Some(Phase::C1) => {
                 self.enter_place(Place::Seed, 1);
                 self.calendar.enter(self.now + (self.scenario.rules.wait_seed_s * NS) as u64, Event::Seed(sector));
             }
-            Some(_) => self.to_p4(sector),
+            Some(_) => self.queue_p4(sector),
             None => self.finish(sector),
         }
     }
 
     /// Puts a sector before p2 or c1 of its machine.
-    fn to_second(&mut self, sector: u32, phase: Phase) {
+    fn queue_second(&mut self, sector: u32, phase: Phase) {
         let machine = self.sectors[sector as usize].machine as usize;
         let Some(lane) = self.plants[self.machines[machine].layout as usize].second else { return };
         let state = &mut self.machines[machine].lanes[lane];
@@ -570,10 +570,10 @@ impl<'a> Factory<'a> {
         }
         // The machine failed meanwhile: it does it again when it is back.
         self.enter_place(Place::BeforeC1, 1);
-        self.to_second(sector, Phase::C1);
+        self.queue_second(sector, Phase::C1);
     }
 
-    fn to_p4(&mut self, sector: u32) {
+    fn queue_p4(&mut self, sector: u32) {
         self.enter_place(Place::BeforeP4, 1);
         let machine = self.sectors[sector as usize].machine as usize;
         let own = self.scenario.rules.p4 == ProvingPlace::SameMachine && self.scenario.plans_precommit();
@@ -672,13 +672,12 @@ impl<'a> Factory<'a> {
         for instance in instances {
             self.instances[instance as usize].job += 1;
         }
-        if self.machines[number as usize].accepts {
-            if let Some(reserve) = self.reserve[class].pop() {
-                self.machines[number as usize].accepts = false;
-                self.machines[reserve as usize].accepts = true;
-                self.enter_failure(reserve);
-                self.unpark(reserve);
-            }
+        let accepted = self.machines[number as usize].accepts;
+        if let Some(reserve) = self.reserve[class].pop_if(|_| accepted) {
+            self.machines[number as usize].accepts = false;
+            self.machines[reserve as usize].accepts = true;
+            self.enter_failure(reserve);
+            self.unpark(reserve);
         }
         self.calendar.enter(self.now + (self.scenario.rules.repair_s * NS) as u64, Event::Up(number));
     }

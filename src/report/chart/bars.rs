@@ -81,10 +81,7 @@ impl Bars {
             keys.push(Key { mark: whisker(2.0, 20.0, 6.0), words: "95 % interval".to_string() });
         }
         if self.bars.iter().any(|bar| bar.hollow) {
-            keys.push(Key {
-                mark: rect("hollow", 2.0, 1.0, 18.0, 10.0),
-                words: "not measured in this run".to_string(),
-            });
+            keys.push(Key { mark: rect("hollow", 2.0, 1.0, 18.0, 10.0), words: "estimated or imported".to_string() });
         }
         keys
     }
@@ -118,7 +115,7 @@ mod tests {
     fn what_was_not_measured_is_hollow_and_the_legend_says_so() {
         let svg = chart(vec![Bar { hollow: true, ..bar("a", 50.0, None) }]).draw().into_string();
         assert_eq!((svg.matches("class=\"hollow\"").count(), svg.matches("class=\"bar\"").count()), (2, 0));
-        assert!(svg.contains(">not measured in this run<"), "{svg}");
+        assert!(svg.contains(">estimated or imported<"), "{svg}");
     }
 
     proptest! {

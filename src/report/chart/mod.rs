@@ -78,9 +78,10 @@ fn polyline(class: &str, points: &[(f64, f64)]) -> Markup {
     html! { polyline class=(class) points=(points.join(" ")) {} }
 }
 
-/// A whisker along the x axis with its two ends.
+/// A whisker along the x axis with its two ends, and a halo that sets it off from what it lies on.
 fn whisker(from: f64, to: f64, y: f64) -> Markup {
     html! {
+        (rect("halo", from - 2.0, y - 5.0, to - from + 4.0, 10.0))
         (line("interval", (from, y), (to, y)))
         (line("interval", (from, y - 4.0), (from, y + 4.0)))
         (line("interval", (to, y - 4.0), (to, y + 4.0)))

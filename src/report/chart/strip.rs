@@ -60,7 +60,7 @@ impl Strip {
         let scale = Scale::new(low, high, left, right);
         let body = html! {
             (legend)
-            (axis::bottom(&scale.ticks(5), &scale, top, bottom))
+            (axis::bottom(&scale.ticks(7), &scale, top, bottom))
             (line("axis", (left, bottom), (right, bottom)))
             @for (n, row) in self.rows.iter().enumerate() {
                 @let y = top + ROW * (n as f64 + 0.5);

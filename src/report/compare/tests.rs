@@ -95,6 +95,9 @@ fn instances_of_a_repeat_are_one_sample_and_their_rates_are_compared() {
     assert!((row.wall_s.b - row.wall_s.a - 0.5).abs() < 1e-9, "{row:?}");
     let rate = row.sectors_per_h.as_ref().unwrap();
     assert!((rate.ratio - 1.8).abs() < 1e-9 && rate.verdict == "faster", "{rate:?}");
+    // Each takes longer, but together they put out more.
+    assert_eq!(row.wall_s.verdict, "slower");
+    report.check(1.0).unwrap();
     let error = compare(&side(vec![crowd(1.0)]), &two, &[]).unwrap().check(10.0).unwrap_err();
     assert!(error.to_string().contains("p1 reference x2 gives 0.900 times the sectors per hour"), "{error}");
 }

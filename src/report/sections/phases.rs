@@ -27,7 +27,7 @@ fn times(groups: &[Group]) -> Table {
             maybe(time.mad, units::duration),
             maybe(time.cv, units::percent),
             interval.unwrap_or_default(),
-            group.rate_text(),
+            group.median_rate().map_or_else(String::new, units::rate),
         ];
         let cells = [group.name.clone()].into_iter().chain(figures).map(Cell::Plain);
         table.row(cells.chain([verified(group)]));

@@ -46,11 +46,12 @@ fn chart(figures: &Figures, groups: &[&Group]) -> Option<Chart> {
         last.rate_text(),
         units::rate(gain)
     );
+    let has_intervals = points.iter().any(|group| !group.rate_interval_text().is_empty());
     let curve = Curve {
         heading: Heading { title: title.clone(), subtitle, description },
         x_title: "cores".to_string(),
         y_title: "GiB/h".to_string(),
-        measured: format!("{} (median, 95 % interval)", first.origin().name()),
+        measured: format!("{} (median{})", first.origin().name(), if has_intervals { ", 95 % interval" } else { "" }),
         points: points.iter().filter_map(|group| point(group)).collect(),
         fit: fit(&points),
         ideal: ideal(&points),
@@ -135,6 +136,7 @@ mod tests {
                 r["id"] = id.into();
                 r["phases"].as_array_mut().unwrap().truncate(1);
                 r["phases"][0]["cores"] = json!(cores);
+                r["phases"][0]["threads"] = cores.len().into();
                 r["phases"][0]["wall_s"] = wall.into();
             })
         };

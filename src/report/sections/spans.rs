@@ -6,6 +6,7 @@ use crate::report::chart::waterfall::{Row, Stretch, Waterfall};
 use crate::report::document::{Block, Chart, Table};
 use crate::report::group::{Group, Sample};
 use crate::report::table::Align::{Left, Right};
+use crate::report::table::origin_mark;
 use crate::report::units;
 use crate::trial::record::{PhaseRecord, Record, Span};
 
@@ -47,7 +48,7 @@ fn run_chart(record: &Record) -> Option<Chart> {
         let begun: jiff::Timestamp = phase.started_at.parse().ok()?;
         let stretch = Stretch { start_s: begun.duration_since(start).as_secs_f64(), length_s: phase.wall_s };
         let instance = if several { format!(" #{}", phase.instance) } else { String::new() };
-        let name = format!("{} {}{instance}", phase.phase, phase.engine);
+        let name = format!("{} {}{instance}{}", phase.phase, phase.engine, origin_mark(phase.origin));
         match rows.iter_mut().find(|row| row.name == name) {
             Some(row) => row.stretches.push(stretch),
             None => rows.push(row(name, vec![stretch], false)),

@@ -1,0 +1,111 @@
+//! `sealbench import`.
+
+use std::io::{Write, stderr, stdout};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::disk::Promised;
+use crate::error::Stop;
+use crate::home::home;
+use crate::import::record::Told;
+use crate::import::{Format, Imported, Options, read, store};
+use crate::report::imported::{rates, runs};
+use crate::sector::SectorSize;
+use crate::store::Store;
+
+const EXAMPLES: &str = "Examples:
+  sealbench import benchy-p2-*.log --cores-from-name   the notes' sweep: which layout gives most, and which ran side by side
+  sealbench import sealer.log --sector-size 64GiB --cores 24 --host epyc-3
+  sealbench import bench.json --json records.json      and the records in a file
+  sealbench import *.log --dry-run                     the tables only
+  sealbench import *.log --skip-bad                    leave out the runs that something is wrong with
+
+Import the logs of one test together: which runs were side by side is worked out from the time windows of all of them. A run is kept once,
+also if it comes in a file of another name, or again later. docs/import.md says what is taken from which line.
+
+--cores-from-name takes the number in a part of the file's name like 23cpu, cpu30, 23cores or cores23: benchy-p2-23cpu-1.log.";
+
+/// Take in logs and reports of benchy, rust-fil-proofs, lotus and curio as records.
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct ImportArgs {
+    /// The logs
+    #[arg(required = true, value_name = "LOG")]
+    logs: Vec<PathBuf>,
+    /// Read every file as this [default: what is found in it]
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Sector size, where the log does not say it [default: 32GiB]
+    #[arg(long, value_name = "SIZE")]
+    sector_size: Option<SectorSize>,
+    /// Cores of each instance
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    cores: Option<u32>,
+    /// Take the cores of each instance from the file's name; --cores is for files whose name has none
+    #[arg(long)]
+    cores_from_name: bool,
+    /// Instances that ran side by side
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    instances: Option<u32>,
+    /// The machine's name; logs of different machines are imported one machine at a time
+    #[arg(long, value_name = "NAME")]
+    host: Option<String>,
+    /// Import what is whole even if something is wrong with other runs
+    #[arg(long)]
+    skip_bad: bool,
+    /// Write the records to this file, as an array
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// Show what would be imported and keep nothing
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// Runs the command; the tables go to stdout, what is left out and why to stderr.
+pub fn run(args: ImportArgs) -> anyhow::Result<()> {
+    let json = args.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
+    let told = Told { cores: args.cores, instances: args.instances, sector_size: args.sector_size, host: args.host };
+    let options = Options { format: args.format, cores_from_name: args.cores_from_name, told };
+    let imported = read(&args.logs, &options)?;
+    say(&imported);
+    if !imported.problems.is_empty() && !args.skip_bad {
+        return Err(refusal(&imported));
+    }
+    if imported.records.is_empty() {
+        return Err(Stop::Usage.error("no whole run was found: nothing to import"));
+    }
+    let mut out = stdout().lock();
+    let _ = write!(out, "{}\n{}", runs(&imported.records), rates(&imported.rates));
+    if let Some(json) = json {
+        json.write(&serde_json::to_vec_pretty(&imported.records)?)?;
+    }
+    if args.dry_run {
+        let _ = writeln!(out, "\n{} runs would be imported", imported.records.len());
+        return Ok(());
+    }
+    let kept = store(&Store::open(&home()?)?, &imported.records)?;
+    let _ = writeln!(out, "\n{} runs imported, {} were there already", kept.new.len(), kept.known.len());
+    Ok(())
+}
+
+/// What was left out, and why.
+fn say(imported: &Imported) {
+    let mut out = stderr().lock();
+    for (copy, kept) in &imported.duplicates {
+        let _ = writeln!(out, "{}: the same run as in {}: counted once", copy.display(), kept.display());
+    }
+    for what in imported.notes.iter().chain(&imported.problems) {
+        let _ = writeln!(out, "{}", crate::report::table::one_line(&what.to_string()));
+    }
+}
+
+/// The first mistake, and how to go on.
+fn refusal(imported: &Imported) -> anyhow::Error {
+    let first = imported.problems.first().map(ToString::to_string).unwrap_or_default();
+    let more = match imported.problems.len() {
+        1 => String::new(),
+        several => format!(" (and {} more, above)", several - 1),
+    };
+    Stop::Usage.error(format!("{first}{more}; nothing was imported: mend or leave out the file, or add --skip-bad"))
+}

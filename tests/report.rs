@@ -133,13 +133,32 @@ fn report(home: &Home, name: &str, title: &str, records: &[Value]) -> PathBuf {
     page
 }
 
+/// The page of a plan whose models and mounts have such names.
+fn plan(home: &Home, name: &str, words: &str) -> PathBuf {
+    // TOML reads a text as JSON writes it.
+    let quoted = Value::from(words).to_string();
+    let scenario = include_str!("../params/scenarios/field-notes-2020.toml")
+        .replace("\"128 cores\"", &quoted)
+        .replace("count = 4", &format!("count = 4\nmount = {quoted}"))
+        .replace("\"notes: 77 min\"", &quoted);
+    assert!(scenario.matches(&quoted).count() >= 6);
+    let (file, page) = (home.path(&format!("{name}.toml")), home.path(&format!("{name}.html")));
+    fs::write(&file, scenario).unwrap();
+    let words = ["plan", file.to_str().unwrap(), "--simulate", "5", "--html", page.to_str().unwrap()];
+    home.run(&words).success();
+    page
+}
+
 /// The reports that the browser is shown.
-fn reports(home: &Home) -> [PathBuf; 3] {
+fn reports(home: &Home) -> [PathBuf; 6] {
     let hostiles: Vec<Value> = (0..HOSTILE.len()).map(hostile).collect();
     [
         report(home, "repeated", "A run", &[repeated()]),
         report(home, "sweep", "A sweep", &sweep()),
         report(home, "hostile", &HOSTILE.join(" ").replace('\0', ""), &hostiles),
+        plan(home, "plan", "128 cores"),
+        plan(home, "hostile-plan", HOSTILE[0]),
+        plan(home, "long-plan", &HOSTILE[3][..100]),
     ]
 }
 

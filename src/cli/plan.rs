@@ -10,13 +10,15 @@ use crate::disk::Promised;
 use crate::error::Stop;
 use crate::home::home;
 use crate::plan::measured::from_records;
+use crate::plan::ops;
+use crate::plan::page;
 use crate::plan::planner::plan;
 use crate::plan::rates::Rate;
 use crate::plan::report;
 use crate::plan::scenario::{Minimise, Scenario, Stored};
 use crate::plan::simulate::simulate;
 use crate::plan::workbook::workbook;
-use crate::report::units;
+use crate::report::{html, units};
 use crate::sector::SectorSize;
 use crate::store::Store;
 use crate::trial::record::Record;
@@ -26,7 +28,7 @@ const EXAMPLES: &str = "Examples:
   sealbench plan SCENARIO.toml --simulate 365       and see whether it comes out
   sealbench plan SCENARIO.toml --minimise cost --json plan.json
   sealbench plan SCENARIO.toml --verify             try the first model's layout on this machine
-  sealbench plan SCENARIO.toml --simulate 90 --xlsx plan.xlsx
+  sealbench plan SCENARIO.toml --simulate 90 --xlsx plan.xlsx --html plan.html --ops ops
 
 The scenario says what is to be put out, which machines there are and how fast they are; docs/plan.md describes it. Rates come from it or from
 the results store ([[stored]]).";
@@ -59,6 +61,15 @@ pub struct PlanArgs {
     /// Write a workbook that purchasing can change: inputs, rates, layouts, machines as formulas, charts
     #[arg(long, value_name = "FILE")]
     xlsx: Option<PathBuf>,
+    /// Write a page with a drawing of each layout and, with --simulate, the jobs of the first days
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+    /// Write for each model of machine its containers, core map, mounts, huge pages and a sheet into this directory: new or empty
+    #[arg(long, value_name = "DIR")]
+    ops: Option<PathBuf>,
+    /// Replace the files that an earlier plan wrote with --ops
+    #[arg(long, requires = "ops")]
+    force: bool,
     /// Write the plan to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -72,6 +83,8 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
         |option, path: &Option<PathBuf>| path.as_deref().map(|path| Promised::open(option, path)).transpose();
     let json = promised("--json", &args.json)?;
     let xlsx = promised("--xlsx", &args.xlsx)?;
+    let page_file = promised("--html", &args.html)?;
+    let ops = args.ops.as_deref().map(|path| ops::Target::new(path, args.force)).transpose()?;
     let mut plan = plan(&scenario, stored(&scenario)?)?;
     if let Some(days) = args.simulate {
         let result = simulate(&scenario, &plan.purchase, days, args.seed).map_err(|e| Stop::Usage.error(e))?;
@@ -83,6 +96,12 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     }
     if let Some(xlsx) = xlsx {
         xlsx.write(&workbook(&plan)?)?;
+    }
+    if let Some(file) = page_file {
+        file.write(html::render(&page::document(&plan)).as_bytes())?;
+    }
+    if let Some(ops) = ops {
+        ops.write(&plan)?;
     }
     if let Some(sku) = &args.verify {
         let size = args.verify_size.unwrap_or_else(|| "8MiB".parse().expect("the default size is valid"));

@@ -6,6 +6,7 @@ pub mod layout;
 pub mod measured;
 pub mod ops;
 pub mod outlook;
+pub mod page;
 pub mod planner;
 pub mod purchase;
 pub mod quantity;

@@ -27,9 +27,15 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// Where it is mounted, or its number.
-    pub fn label(&self) -> String {
-        self.volume.mount.clone().unwrap_or_else(|| format!("volume {}", self.index))
+    /// Where it is mounted, or its number. Volumes that were written as one entry with a count have its mount and their number.
+    pub fn label(&self, sku: &Sku) -> String {
+        match &self.volume.mount {
+            Some(mount) if sku.volumes.iter().filter(|other| other.mount.as_ref() == Some(mount)).count() > 1 => {
+                format!("{mount}{}", self.index)
+            }
+            Some(mount) => mount.clone(),
+            None => format!("volume {}", self.index),
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub fn write(sources: &Sources, chosen: &[Chosen], counts: &[Term]) -> Result<Pa
             page.number(row, 6, f64::from(instance.lane.batch), Look::Count)?;
             page.number(row, 7, instance.lane.memory / GIB, Look::Count)?;
             page.number(row, 8, instance.lane.huge_memory / GIB, Look::Count)?;
-            page.text(row, 9, &instance.volume.map_or_else(String::new, |volume| volume.label()))?;
+            page.text(row, 9, &instance.volume.map_or_else(String::new, |volume| volume.label(sku)))?;
             row += 1;
         }
     }

@@ -6,7 +6,9 @@
 
 pub mod axis;
 pub mod bars;
+pub mod cores;
 pub mod curve;
+pub mod gantt;
 pub mod heat_map;
 pub mod strip;
 pub mod text;

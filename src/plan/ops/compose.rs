@@ -1,0 +1,185 @@
+//! The Compose file of a machine: one container for each instance, with its cores, its memory, its volume and nothing else.
+//!
+//! Compose has no key for the memory nodes of a container (`cpuset_mems`). An instance that sits inside a NUMA node gets that node's
+//! memory, because its pinned threads touch it first.
+
+use std::fmt::Write;
+
+use super::Machine;
+use super::instance::Instance;
+use super::quote::{variable, yaml};
+use crate::phase::Phase;
+
+/// Where a container finds its things.
+const SECTORS: &str = "/sectors";
+const SHARED: &str = "/shared";
+const PARAMETERS: &str = "/parameters";
+
+/// Most memory that an instance gets for its program and the buffers of its files, besides what its phases hold.
+const BUFFERS: f64 = (8u64 << 30) as f64;
+
+/// `compose.yaml`.
+pub fn compose(machine: &Machine) -> String {
+    let mut text = String::from(
+        "# Containers of one machine. Variables are in .env; README.md says in which order things are done.\nservices:\n",
+    );
+    for instance in &machine.instances {
+        // Writing to a String cannot fail.
+        let _ = service(&mut text, machine, instance);
+    }
+    text
+}
+
+/// `.env`: what differs between sites, and which sector each container works on.
+pub fn variables(machine: &Machine) -> String {
+    let mut text = format!(
+        "# Read by Compose. The image has the program sealbench as its entry point.\nIMAGE=sealbench:{}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    if machine.instances.iter().any(is_shared) {
+        text.push_str("# Storage that all machines share: output of c1, finished sectors.\nSHARED=/mnt/shared\n");
+    }
+    if machine.instances.iter().any(|instance| instance.does(Phase::P4)) {
+        text.push_str("# Directory with the Groth16 parameters; the containers cannot write to it.\nPARAMETERS=/var/tmp/filecoin-proof-parameters\n");
+    }
+    for volume in machine.unnamed() {
+        let _ = writeln!(text, "# Where the volume is mounted.\nVOLUME_{volume}=/mnt/sealing-{volume}");
+    }
+    if machine.instances.iter().any(|instance| instance.volume.is_none()) {
+        text.push_str("# Directory for temporary files of instances that have no volume of their own.\nSCRATCH=/var/tmp/sealbench\n");
+    }
+    text.push_str("# Directories of the sectors that the containers work on. p2 and c1 go on with a sector that p1 has\n# finished; those of p4 are below SHARED, and no two machines may name the same one.\n");
+    for instance in &machine.instances {
+        let _ = writeln!(text, "{}={}", sector_variable(instance), sector(machine, instance));
+    }
+    text
+}
+
+/// "p2-c1-0" has P2_C1_0.
+fn sector_variable(instance: &Instance) -> String {
+    instance.name.to_ascii_uppercase().replace('-', "_")
+}
+
+/// The directory of a sector: that of its p1, which the instances of p2 on the same volume take over in turn.
+fn sector(machine: &Machine, instance: &Instance) -> String {
+    if instance.does(Phase::P1) || instance.does(Phase::P4) {
+        return instance.name.clone();
+    }
+    let volume = |other: &Instance| other.volume.map(|place| place.index);
+    let here = machine.instances.iter().filter(|other| volume(other) == volume(instance));
+    let (mut first, mut like) = (Vec::new(), Vec::new());
+    for other in here {
+        if other.does(Phase::P1) {
+            first.push(&other.name);
+        } else if other.set.lane == instance.set.lane {
+            like.push(&other.name);
+        }
+    }
+    let place = like.iter().position(|name| **name == instance.name).unwrap_or(0);
+    if first.is_empty() { instance.name.clone() } else { first[place % first.len()].clone() }
+}
+
+/// Whether it reads from or writes to the shared storage.
+fn is_shared(instance: &Instance) -> bool {
+    instance.does(Phase::P2) || instance.does(Phase::P4)
+}
+
+/// Where its sectors are in the container.
+fn root(instance: &Instance) -> &'static str {
+    if instance.volume.is_some() { SECTORS } else { SHARED }
+}
+
+/// The arguments of `sealbench`.
+pub fn command(machine: &Machine, instance: &Instance) -> Vec<String> {
+    let phases: Vec<&str> = instance.lane.phases.iter().map(|phase| phase.name()).collect();
+    let directory = format!("{}/${{{}:?}}", root(instance), sector_variable(instance));
+    let mut words: Vec<String> =
+        ["run", "--sector-size", &machine.sector_size, "--phases", &phases.join(",")].map(String::from).to_vec();
+    if instance.does(Phase::P1) {
+        words.extend(["--pages", machine.pages.name()].map(String::from));
+        if instance.lane.batch > 1 {
+            words.extend(["--sectors".to_string(), instance.lane.batch.to_string()]);
+        }
+    }
+    let at_once =
+        instance.lane.rates.iter().find(|rate| rate.phase == Phase::P4).and_then(|rate| rate.partitions_at_once);
+    if let Some(at_once) = at_once {
+        words.extend(["--p4-partitions-at-once".to_string(), at_once.to_string()]);
+    }
+    words.extend(["--run-dir".to_string(), directory]);
+    words
+}
+
+fn service(text: &mut String, machine: &Machine, instance: &Instance) -> std::fmt::Result {
+    let (name, limit) = (&instance.name, memory_limit(machine, instance));
+    let command: Vec<String> = command(machine, instance).iter().map(|word| variable(word)).collect();
+    writeln!(text, "  {name}:\n    image: \"${{IMAGE:?}}\"\n    command: [{}]", command.join(", "))?;
+    writeln!(text, "    hostname: {name}\n    labels:\n      sealbench.model: {}", yaml(&machine.sku.name))?;
+    writeln!(text, "    cpuset: \"{}\"", instance.cores())?;
+    writeln!(text, "    # Huge pages do not count here; no swap.\n    mem_limit: {limit}\n    memswap_limit: {limit}")?;
+    text.push_str(
+        "    network_mode: none\n    read_only: true\n    init: true\n    restart: \"no\"\n    cap_drop: [ALL]\n",
+    );
+    if instance.lane.huge_memory > 0.0 {
+        text.push_str("    # Huge pages as shared memory need it.\n    cap_add: [IPC_LOCK]\n");
+        text.push_str("    ulimits:\n      memlock: -1\n");
+    }
+    text.push_str("    security_opt: [\"no-new-privileges:true\"]\n    environment:\n");
+    // Results stay on the machine: on its volume, or in its directory for temporary files.
+    let results =
+        if instance.volume.is_some() { format!("{SECTORS}/results/{name}") } else { "/tmp/results".to_string() };
+    writeln!(text, "      SEALBENCH_HOME: {results}\n      TMPDIR: /tmp")?;
+    if instance.does(Phase::P4) {
+        writeln!(text, "      FIL_PROOFS_PARAMETER_CACHE: {PARAMETERS}")?;
+    }
+    text.push_str("    volumes:\n");
+    for Bind { source, target, read_only } in binds(machine, instance) {
+        writeln!(text, "      - type: bind\n        source: {source}\n        target: {target}")?;
+        if read_only {
+            text.push_str("        read_only: true\n");
+        }
+    }
+    Ok(())
+}
+
+/// A directory of the machine in a container.
+struct Bind {
+    /// Quoted.
+    source: String,
+    target: &'static str,
+    read_only: bool,
+}
+
+/// Its directories. Temporary files are on its volume: the image's own file system cannot be written to.
+fn binds(machine: &Machine, instance: &Instance) -> Vec<Bind> {
+    let bind = |source: String, target| Bind { source, target, read_only: false };
+    let name = &instance.name;
+    let mut binds = match instance.volume {
+        Some(place) => match machine.mount(place.index) {
+            Some(mount) => vec![bind(yaml(mount), SECTORS), bind(yaml(&format!("{mount}/tmp/{name}")), "/tmp")],
+            None => {
+                let mount = format!("${{VOLUME_{}:?}}", place.index);
+                vec![bind(variable(&mount), SECTORS), bind(variable(&format!("{mount}/tmp/{name}")), "/tmp")]
+            }
+        },
+        None => vec![bind(variable(&format!("${{SCRATCH:?}}/{name}")), "/tmp")],
+    };
+    if is_shared(instance) || instance.volume.is_none() {
+        binds.push(bind(variable("${SHARED:?}"), SHARED));
+    }
+    if instance.does(Phase::P4) {
+        binds.push(Bind { source: variable("${PARAMETERS:?}"), target: PARAMETERS, read_only: true });
+    }
+    if instance.lane.huge_memory > 0.0 {
+        binds.push(bind(yaml(machine.pages.mount()), "/dev/hugepages"));
+    }
+    binds
+}
+
+/// What its phases hold, and a share of what the machine has left.
+fn memory_limit(machine: &Machine, instance: &Instance) -> u64 {
+    let sku = machine.sku;
+    let left = sku.memory - machine.huge_bytes() - machine.layout.memory;
+    let share = (left / (machine.instances.len() as f64 + 1.0)).clamp(0.0, BUFFERS);
+    (instance.lane.memory + share) as u64
+}

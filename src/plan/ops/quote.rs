@@ -1,0 +1,115 @@
+//! Foreign words in files that programs read: quoted so that they are words and nothing else.
+
+use std::fmt::Write;
+
+use crate::plan::layout::MachineLayout;
+
+/// A YAML scalar in double quotes that Compose takes literally: what YAML, and Compose's interpolation, would act on is escaped.
+pub fn yaml(text: &str) -> String {
+    variable(&text.replace('$', "$$"))
+}
+
+/// A YAML scalar in double quotes in which Compose replaces variables.
+pub fn variable(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            ' '..='~' => quoted.push(c),
+            // Writing to a String cannot fail.
+            c => drop(write!(quoted, "\\U{:08x}", u32::from(c))),
+        }
+    }
+    quoted.push('"');
+    quoted
+}
+
+/// A word of a shell command in single quotes.
+pub fn shell(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+/// A name for a directory: its number, and the letters and digits of the model's name. It is never empty, hidden, `..` or a path.
+pub fn directory(number: usize, layout: &MachineLayout) -> String {
+    let mut name = number.to_string();
+    for word in layout.sku.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+        let word = word.to_ascii_lowercase();
+        if name.len() + word.len() < 60 {
+            name.push('-');
+            name.push_str(&word);
+        }
+    }
+    name
+}
+
+/// A path on a machine, as a scenario names it. The error is a sentence.
+pub fn host_path(path: &str) -> Result<&str, String> {
+    let shown = path.escape_debug();
+    if !path.starts_with('/') || path.chars().any(char::is_control) {
+        return Err(format!("mount '{shown}' is no absolute path of printable characters"));
+    }
+    if path.split('/').any(|part| part == "..") || path.trim_matches('/').is_empty() {
+        return Err(format!("mount '{shown}' is not the path of a volume: name where it is mounted, without '..'"));
+    }
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn layout(sku: &str) -> MachineLayout {
+        MachineLayout {
+            sku: sku.to_string(),
+            lanes: Vec::new(),
+            per_h: Vec::new(),
+            bounds: Vec::new(),
+            cores: 0,
+            memory: 0.0,
+            huge_memory: 0.0,
+            sectors_in_flight: 0.0,
+            volume_load: 0.0,
+            core_sets: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_directory_is_named_by_letters_and_digits() {
+        for (sku, name) in [
+            ("128 cores", "1-128-cores"),
+            ("../../etc/passwd", "1-etc-passwd"),
+            ("..", "1"),
+            ("$(reboot)\n`x`", "1-reboot-x"),
+            ("机器", "1"),
+            ("EPYC 7742", "1-epyc-7742"),
+        ] {
+            assert_eq!(directory(1, &layout(sku)), name);
+        }
+        assert!(directory(1, &layout(&"word ".repeat(100))).len() < 60);
+    }
+
+    #[test]
+    fn a_mount_is_an_absolute_path_inside_the_machine() {
+        for good in ["/mnt/cache", "/mnt/with space/$(x)'\"", "/a/..b"] {
+            assert_eq!(host_path(good), Ok(good));
+        }
+        for bad in ["mnt", "", "/", "//", "/mnt/../etc", "/mnt/..", "/mnt/a\nb", "/mnt/\0"] {
+            assert!(host_path(bad).unwrap_err().contains("mount"), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn quoted_words_are_words() {
+        assert_eq!(yaml("a\"b\\c$(d)\n"), r#""a\"b\\c$$(d)\U0000000a""#);
+        assert_eq!(shell("it's $(x)"), r"'it'\''s $(x)'");
+    }
+
+    proptest! {
+        #[test]
+        fn yaml_reads_back_what_was_quoted(text in any::<String>()) {
+            let read: String = serde_saphyr::from_str(&variable(&text)).unwrap();
+            prop_assert_eq!(read, text);
+        }
+    }
+}

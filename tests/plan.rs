@@ -206,7 +206,7 @@ fn bad_scenarios_are_refused_with_what_to_do() {
     home.run(&words("plan nowhere.toml")).fails(2, &["cannot read nowhere.toml"]);
     run(&home, NOTES, "--simulate 0").fails(2, &["cannot simulate 0 days"]);
     run(&home, &format!("{NOTES}\n[[stored]]\nruns = ['nothing']"), "").fails(2, &["nothing"]);
-    run(&home, &format!("{NOTES}\n[[stored]]\nsweeps = ['none']"), "").fails(2, &["no run of the sweep 'none'"]);
+    run(&home, &format!("{NOTES}\n[[stored]]\nsweeps = ['none']"), "").fails(2, &["there is no sweep 'none'"]);
 }
 
 #[test]

@@ -102,6 +102,13 @@ fn a_mix_keeps_every_instance_busy_until_all_are_done() {
     assert_eq!(manifest["sets"].as_object().unwrap().keys().collect::<Vec<_>>(), ["mock-0"]);
     let made = read_json(&home.path("mix/instance-0/manifest.json"));
     assert_eq!(made["sets"], json!({}));
+
+    // A manifest that others changed is no run to resume.
+    let path = home.path("mix/manifest.json");
+    let mut changed = manifest;
+    changed["spec"]["instances"][1]["phase"] = Value::Null;
+    fs::write(&path, changed.to_string()).unwrap();
+    home.run(&words("run --resume --run-dir mix")).fails(2, &["the settings in the manifest"]);
 }
 
 #[test]

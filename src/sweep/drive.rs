@@ -139,7 +139,7 @@ fn run_trial(dir: &SweepDir, home: &Path, signals: &Signals, index: usize) -> an
     let started = Instant::now();
     let (run, finished) = match run(&request, home, signals) {
         Ok(done) => done,
-        // What goes wrong before a run starts is the point's fault, unless the disk is full or the sweep was stopped.
+        // What goes wrong before a run starts counts against the point, unless the sweep was stopped.
         Err(error) if stop_of(&error) == Some(Stop::Interrupted) => return Err(error),
         Err(error) => return Ok(failed(index, round, String::new(), started, &error)),
     };

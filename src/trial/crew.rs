@@ -124,7 +124,9 @@ impl Crew {
                 .lanes
                 .iter_mut()
                 .map(|lane| {
-                    scope.spawn(|| on_own_cores(lane, |lane| keep_on(lane, common, repeats, engine, &gate, &busy)))
+                    scope.spawn(|| {
+                        on_own_cores(lane, &gate, |lane| keep_on(lane, common, repeats, engine, &gate, &busy))
+                    })
                 })
                 .collect();
             threads.into_iter().map(|thread| thread.join().expect("a lane does not panic")).collect()
@@ -242,7 +244,7 @@ pub fn play_or_recall(lane: &mut Lane, common: &Common, step: Step) -> anyhow::R
 }
 
 /// Does work on threads that are bound to a lane's cores, and so does everything that it starts.
-fn on_own_cores(lane: &mut Lane, work: impl FnOnce(&mut Lane) -> Played + Send) -> Played {
+fn on_own_cores(lane: &mut Lane, gate: &Gate, work: impl FnOnce(&mut Lane) -> Played + Send) -> Played {
     let cores = lane.cores.clone();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(lane.threads as usize)
@@ -253,7 +255,11 @@ fn on_own_cores(lane: &mut Lane, work: impl FnOnce(&mut Lane) -> Played + Send) 
         .build();
     match pool.with_context(|| format!("cannot start threads on cores {}", cores::format_list(&lane.cores))) {
         Ok(pool) => pool.install(|| work(lane)),
-        Err(error) => (Vec::new(), Some((Timestamp::now(), error))),
+        Err(error) => {
+            // One that cannot come must not keep the others waiting.
+            gate.arrive();
+            (Vec::new(), Some((Timestamp::now(), error)))
+        }
     }
 }
 

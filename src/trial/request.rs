@@ -295,6 +295,12 @@ fn in_range(spec: &Spec) -> bool {
         && spec.first_repeat.saturating_add(spec.repeats) <= MAX_REPEATS + 1
 }
 
+/// Every instance of a mix has a phase, and those are the phases of the run.
+fn is_sound_mix(spec: &Spec) -> bool {
+    let own: Option<BTreeSet<Phase>> = spec.instances.iter().map(|instance| instance.phase).collect();
+    own.is_some_and(|own| own.into_iter().collect::<Vec<_>>() == spec.phases)
+}
+
 /// A spec out of a manifest is of this program's making only if nobody else wrote the manifest.
 fn check(spec: &Spec, dir: &RunDir) -> anyhow::Result<()> {
     let manifest = dir.manifest();
@@ -304,8 +310,9 @@ fn check(spec: &Spec, dir: &RunDir) -> anyhow::Result<()> {
         && (1..=MAX_THREADS).contains(&spec.threads)
         && (1..=spec.shape.partitions).contains(&spec.p4_partitions_at_once)
         && (1..=MAX_SECTORS).contains(&spec.sectors)
-        && in_range(spec);
-    let phases = spec.is_mix() || contiguous(&spec.phases);
+        && in_range(spec)
+        && spec.instances.iter().all(|instance| (1..=MAX_THREADS).contains(&instance.threads));
+    let phases = if spec.is_mix() { is_sound_mix(spec) } else { contiguous(&spec.phases) };
     if same_sector && counts && phases && !spec.engines.is_empty() {
         return Ok(());
     }

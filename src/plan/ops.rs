@@ -90,7 +90,7 @@ impl<'a> Machine<'a> {
         self.mounts.get(volume)?.as_deref()
     }
 
-    /// Volumes in use of which the scenario does not say where they are mounted.
+    /// Volumes of which the scenario does not say where they are mounted.
     fn unnamed(&self) -> Vec<usize> {
         (0..self.mounts.len()).filter(|volume| self.mounts[*volume].is_none()).collect()
     }

@@ -48,7 +48,7 @@ pub fn variables(machine: &Machine) -> String {
     if machine.instances.iter().any(|instance| instance.volume.is_none()) {
         text.push_str("# Directory for temporary files of instances that have no volume of their own.\nSCRATCH=/var/tmp/sealbench\n");
     }
-    text.push_str("# Directories of the sectors that the containers work on. p2 and c1 go on with a sector that p1 has\n# finished; those of p4 are below SHARED, and no two machines may name the same one.\n");
+    text.push_str("# Directories of the sectors that the containers work on. p2 and c1 go on with a sector that p1 has\n# finished; those of p4 and of instances without a volume are below SHARED, and no two machines may name the same one.\n");
     for instance in &machine.instances {
         let _ = writeln!(text, "{}={}", sector_variable(instance), sector(machine, instance));
     }
@@ -79,9 +79,9 @@ fn sector(machine: &Machine, instance: &Instance) -> String {
     if first.is_empty() { instance.name.clone() } else { first[place % first.len()].clone() }
 }
 
-/// Whether it reads from or writes to the shared storage.
+/// Whether it reads from or writes to the shared storage; one without a volume has its sectors there.
 fn is_shared(instance: &Instance) -> bool {
-    instance.does(Phase::P2) || instance.does(Phase::P4)
+    instance.does(Phase::P2) || instance.does(Phase::P4) || instance.volume.is_none()
 }
 
 /// Where its sectors are in the container.
@@ -164,7 +164,7 @@ fn binds(machine: &Machine, instance: &Instance) -> Vec<Bind> {
         },
         None => vec![bind(variable(&format!("${{SCRATCH:?}}/{name}")), "/tmp")],
     };
-    if is_shared(instance) || instance.volume.is_none() {
+    if is_shared(instance) {
         binds.push(bind(variable("${SHARED:?}"), SHARED));
     }
     if instance.does(Phase::P4) {
@@ -179,7 +179,7 @@ fn binds(machine: &Machine, instance: &Instance) -> Vec<Bind> {
 /// What its phases hold, and a share of what the machine has left.
 fn memory_limit(machine: &Machine, instance: &Instance) -> u64 {
     let sku = machine.sku;
-    let left = sku.memory - machine.huge_bytes() - machine.layout.memory;
+    let left = sku.memory - sku.reserved_memory - machine.huge_bytes() - machine.layout.memory;
     let share = (left / (machine.instances.len() as f64 + 1.0)).clamp(0.0, BUFFERS);
     (instance.lane.memory + share) as u64
 }

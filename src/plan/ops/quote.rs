@@ -48,8 +48,10 @@ pub fn host_path(path: &str) -> Result<&str, String> {
     if !path.starts_with('/') || path.chars().any(char::is_control) {
         return Err(format!("mount '{shown}' is no absolute path of printable characters"));
     }
-    if path.split('/').any(|part| part == "..") || path.trim_matches('/').is_empty() {
-        return Err(format!("mount '{shown}' is not the path of a volume: name where it is mounted, without '..'"));
+    if path.split('/').any(|part| part == ".." || part == ".") || path.trim_matches('/').is_empty() {
+        return Err(format!(
+            "mount '{shown}' is not the path of a volume: name where it is mounted, without '.' or '..'"
+        ));
     }
     Ok(path)
 }
@@ -94,7 +96,7 @@ mod tests {
         for good in ["/mnt/cache", "/mnt/with space/$(x)'\"", "/a/..b"] {
             assert_eq!(host_path(good), Ok(good));
         }
-        for bad in ["mnt", "", "/", "//", "/mnt/../etc", "/mnt/..", "/mnt/a\nb", "/mnt/\0"] {
+        for bad in ["mnt", "", "/", "//", "/.", "/./", "/mnt/../etc", "/mnt/..", "/mnt/a\nb", "/mnt/\0"] {
             assert!(host_path(bad).unwrap_err().contains("mount"), "{bad:?}");
         }
     }

@@ -2,6 +2,8 @@
 
 use super::Machine;
 use super::compose::command;
+use crate::phase::Phase;
+use crate::plan::ops::instance::Instance;
 use crate::plan::quantity::GIB;
 use crate::report::document::{Block, Cell, Document, Section, Table};
 use crate::report::markdown;
@@ -104,6 +106,22 @@ fn storage(machine: &Machine) -> Vec<Block> {
     blocks
 }
 
+/// The commands that start the containers: p2 goes on with what p1 has finished, so p1 comes first.
+fn starts(machine: &Machine) -> Vec<String> {
+    let (first, then): (Vec<_>, Vec<_>) = machine.instances.iter().partition(|instance| instance.does(Phase::P1));
+    let names = |instances: &[&Instance]| instances.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(" ");
+    match (first.is_empty(), then.is_empty()) {
+        (false, false) => vec![
+            format!("docker compose up {} starts p1.", names(&first)),
+            format!(
+                "When a p1 has ended: docker compose up {}, with its sector in .env; p1 takes the next one.",
+                names(&then)
+            ),
+        ],
+        _ => vec!["docker compose up starts the containers.".to_string()],
+    }
+}
+
 fn order(machine: &Machine) -> Vec<Block> {
     let mut steps = vec![
         "Fill in .env: the image, the shared storage, the parameters, the sectors that the containers work on."
@@ -113,6 +131,7 @@ fn order(machine: &Machine) -> Vec<Block> {
     if machine.huge_bytes() > 0.0 {
         steps.push("sh huge-pages.sh says what it would change; sh huge-pages.sh apply reserves the pages, undo gives them back.".to_string());
     }
-    steps.push("docker compose config shows the result, docker compose up starts it.".to_string());
+    steps.push("docker compose config shows the result.".to_string());
+    steps.extend(starts(machine));
     steps.into_iter().zip(1..).map(|(step, number)| Block::Text(format!("{number}. {step}"))).collect()
 }

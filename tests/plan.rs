@@ -237,3 +237,33 @@ fn rates_come_from_the_results_store() {
     assert!(rate["interval"].is_object() && rate["variant"] == "native");
     run(&home, &scenario.replace("'2 KiB'", "'32 GiB'"), "").fails(2, &[id, "sealed a 2KiB sector"]);
 }
+
+#[test]
+fn rates_come_from_imported_logs_with_what_ran_side_by_side() {
+    let home = Home::new();
+    let logs: Vec<String> = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/logs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path().display().to_string())
+        .filter(|path| path.contains("benchy-p2-23cpu"))
+        .collect();
+    let words: Vec<&str> = ["import", "--cores-from-name", "--json", "r.json"]
+        .into_iter()
+        .chain(logs.iter().map(String::as_str))
+        .collect();
+    home.run(&words).success();
+    let records = read_json(&home.path("r.json"));
+    let ids: Vec<String> = records.as_array().unwrap().iter().map(|record| record["id"].to_string()).collect();
+    assert_eq!(ids.len(), 4);
+    let scenario = format!(
+        "target = '1 sectors per hour'\nminimise = 'machines'\nphases = ['p2']\n\
+         [[sku]]\nname = 'large'\ncores = 96\nmemory = '1 TiB'\n[[stored]]\nruns = [{}]\n",
+        ids.join(", ")
+    );
+    run(&home, &scenario, "--json p.json").success();
+    let plan = read_json(&home.path("p.json"));
+    let rate = &plan["rates"][0];
+    assert_eq!((&rate["cores"], &rate["instances"], &rate["origin"]), (&23.into(), &4.into(), &"imported".into()));
+    assert_eq!(rate["concurrent"], true);
+    let all = 4.0 * rate["sectors_per_h"].as_f64().unwrap();
+    assert!((all - 1.870).abs() < 0.01, "{all}");
+}

@@ -93,6 +93,12 @@ pub fn read(files: &[PathBuf], options: &Options) -> anyhow::Result<Imported> {
                 // Two logs may each hold a part of a run, and both the middle.
                 let mut known = numbers.iter().map(Option::is_some);
                 run.phases.retain(|_| known.next() != Some(true));
+                if run.phases.is_empty() {
+                    // Every part of it is in one of several logs.
+                    let number = numbers.into_iter().flatten().next().expect("all of its phases are known");
+                    imported.duplicates.push((run.log, kept[number].0.log.clone()));
+                    continue;
+                }
                 keys.into_iter().for_each(|key| seen.add(key, kept.len()));
                 kept.push((run, time));
             }

@@ -1,11 +1,12 @@
 //! Rates from records: of runs, of sweeps, of imported logs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use crate::import::overlap::{self, Together};
 use crate::measure::stats::bootstrap::median_interval;
 use crate::measure::stats::{coefficient_of_variation, median};
 use crate::phase::Phase;
-use crate::plan::rates::Rate;
+use crate::plan::rates::{Entry, Rate, from_entry};
 use crate::trial::record::{Aggregate, Interval, Origin, PhaseRecord, Record, RunState, Severity};
 
 /// One thing that was measured: its records' figures are samples of the same.
@@ -36,11 +37,46 @@ struct Samples {
 pub fn from_records(records: &[Record], sector_bytes: f64, skus: &[String]) -> Result<Vec<Rate>, String> {
     let mut things: BTreeMap<Thing, Samples> = BTreeMap::new();
     let is_twin = |record: &&Record| record.sweep.as_ref().is_some_and(|sweep| sweep.twin);
+    let mut logs: Vec<Record> = Vec::new();
     for record in records.iter().filter(|record| !is_twin(record)) {
         check(record, sector_bytes)?;
-        add(record, &mut things)?;
+        if record.phases.iter().any(|phase| phase.origin == Origin::Imported) {
+            logs.push(record.clone());
+        } else {
+            add(record, &mut things)?;
+        }
     }
-    Ok(things.into_iter().filter_map(|(thing, samples)| rate(&thing, samples, skus)).collect())
+    let measured = things.into_iter().filter_map(|(thing, samples)| rate(&thing, samples, skus)).map(Ok);
+    measured.chain(overlap::rates(&logs).iter().map(|rate| of_logs(rate, &logs, skus))).collect()
+}
+
+/// The rate of imported logs that belong together: which ran side by side is worked out from their times.
+fn of_logs(rate: &overlap::Rate, logs: &[Record], skus: &[String]) -> Result<Rate, String> {
+    let runs: BTreeSet<&str> = rate.members.iter().map(|member| logs[member.record].id.as_str()).collect();
+    let runs: Vec<String> = runs.into_iter().map(str::to_string).collect();
+    let times = rate.members.iter().map(|member| logs[member.record].phases[member.phase].wall_s);
+    from_entry(&Entry {
+        place: format!("run {}", runs.join(", ").escape_debug()),
+        phase: rate.phase,
+        skus: skus.to_vec(),
+        cores: rate.cores,
+        instances: rate.instances,
+        times: times.collect(),
+        sectors_per_h: None,
+        interval: None,
+        cv: None,
+        batch: 1,
+        partitions_at_once: None,
+        memory: None,
+        variant: None,
+        origin: Some(Origin::Imported),
+        source: runs,
+        concurrent: match rate.together {
+            Together::Alone | Together::Unknown => None,
+            Together::Concurrent => Some(true),
+            Together::NotConcurrent => Some(false),
+        },
+    })
 }
 
 fn check(record: &Record, sector_bytes: f64) -> Result<(), String> {

@@ -68,6 +68,19 @@ fn aggregates_are_what_the_script_says() {
 }
 
 #[test]
+fn a_second_run_in_the_same_directory_measures_anew() {
+    let home = Home::new();
+    let line = "run --engine mock --mock mock.json --sector-size 2KiB --phases p1 --core-sets 0;1 --run-dir d";
+    let walls = |seconds: f64| -> Vec<f64> {
+        script(&home, &json!({"phases": {"p1": {"samples": [seconds]}}}));
+        let record = home.record(&words(line));
+        assert!(!codes(&record).contains(&"resumed-phases"));
+        record["phases"].as_array().unwrap().iter().map(|phase| phase["wall_s"].as_f64().unwrap()).collect()
+    };
+    assert_eq!((walls(5.0), walls(7.0)), (vec![5.0; 3], vec![7.0; 3]));
+}
+
+#[test]
 fn an_instance_that_dies_leaves_the_others_figures() {
     let home = Home::new();
     script(&home, &json!({"phases": {"p1": {"samples": [5.0], "dies": 1, "takes_s": 0.1}}}));
@@ -80,6 +93,9 @@ fn an_instance_that_dies_leaves_the_others_figures() {
     assert_eq!((&aggregate["instances"], &aggregate["completed"]), (&json!(2), &json!(1)));
     assert!((aggregate["sectors_per_h"].as_f64().unwrap() - 720.0).abs() < 1e-9);
     assert_eq!(side_by_side(&record).len(), 1);
+    // It cannot become reportable any more: no further repeats.
+    home.run(&words(&format!("{line} --reportable"))).fails(1, &["1 of 2 instances failed"]);
+    assert_eq!(side_by_side(&read_json(&home.path("r.json"))).len(), 1);
 }
 
 #[test]

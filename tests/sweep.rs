@@ -12,7 +12,7 @@ const FILE: &str = "order_seed = 3
 sector_size = '2KiB'
 phases = ['p1', 'p2']
 engines = ['mock']
-layouts = ['1x2', '2x1', '1x9000']
+layouts = ['1x9000', '1x2', '2x1']
 repeats = 3
 ";
 
@@ -125,6 +125,7 @@ fn mistakes_in_a_sweep_file_are_named() {
     home.run(&words("sweep sweep.toml")).fails(3, &["no point of the sweep fits"]);
     home.run(&words("sweep nowhere.toml")).fails(2, &["nowhere.toml"]);
     home.run(&words("sweep --resume")).fails(2, &["no sweep 'last'"]);
+    home.run(&words("sweep --resume last --dry-run")).fails(2, &["cannot be used with"]);
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub struct SweepArgs {
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
     /// Go on with an interrupted sweep: its directory, its id, or nothing for the last one
-    #[arg(long, value_name = "DIR|ID", num_args = 0..=1, default_missing_value = "last", conflicts_with_all = ["file", "phases", "dir"])]
+    #[arg(long, value_name = "DIR|ID", num_args = 0..=1, default_missing_value = "last", conflicts_with_all = ["file", "phases", "engines", "layouts", "sector_size", "repeats", "max_repeats", "dir", "dry_run", "mock"])]
     resume: Option<String>,
     /// Write the rankings to this file
     #[arg(long, value_name = "FILE")]

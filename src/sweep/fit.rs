@@ -8,7 +8,7 @@ use crate::host::memory;
 use crate::phase::mock::Script;
 use crate::phase::{Engine, Phase};
 use crate::sector::{Identity, Seed, Shape};
-use crate::sweep::grid::Point;
+use crate::sweep::grid::{Point, with_twins};
 use crate::trial::estimate::{self, show};
 use crate::trial::layout::Layout;
 use crate::trial::request::Request;
@@ -77,13 +77,15 @@ pub fn split(points: Vec<Point>) -> (Vec<Point>, Vec<LeftOut>) {
         }
     };
     let (mut fitting, mut left_out) = (Vec::new(), Vec::new());
-    for point in points {
+    let (twins, originals): (Vec<Point>, Vec<Point>) = points.into_iter().partition(|point| point.twin);
+    for point in originals {
         match fits(&point) {
             Ok(()) => fitting.push(point),
             Err(why) => left_out.push(LeftOut { point: point.label(), why }),
         }
     }
-    (fitting, left_out)
+    // The first point of a class may be one that does not run here: then the first that does has the twin.
+    (if twins.is_empty() { fitting } else { with_twins(fitting) }, left_out)
 }
 
 /// Seconds that one trial of a point takes, roughly.

@@ -104,23 +104,26 @@ pub fn expand(file: &SweepFile) -> anyhow::Result<Vec<Point>> {
             }
         }
     }
-    if file.twins {
-        let mut classes: Vec<String> = Vec::new();
-        for point in points.clone() {
-            if !classes.contains(&point.class()) {
-                classes.push(point.class());
-                points.push(Point { twin: true, ..point });
-            }
+    Ok(if file.twins { with_twins(points) } else { points })
+}
+
+/// The points with a twin of the first one of each class.
+pub fn with_twins(mut points: Vec<Point>) -> Vec<Point> {
+    let mut classes: Vec<String> = Vec::new();
+    for point in points.clone() {
+        if !classes.contains(&point.class()) {
+            classes.push(point.class());
+            points.push(Point { twin: true, ..point });
         }
     }
-    Ok(points)
+    points
 }
 
 /// Every combination of a grid's axes that means something: what a phase or engine does not know is no axis of it.
 fn points_of(grid: &Grid) -> Result<Vec<Point>, String> {
     let size: SectorSize = grid.sector_size.as_deref().unwrap_or("8MiB").parse().map_err(text)?;
     let repeats = grid.repeats.unwrap_or(3);
-    let max_repeats = grid.max_repeats.unwrap_or(2 * repeats);
+    let max_repeats = grid.max_repeats.unwrap_or_else(|| repeats.saturating_mul(2));
     if repeats == 0 || max_repeats < repeats || max_repeats > 1000 {
         return Err(format!("repeats {repeats} to {max_repeats} is no range within 1 to 1000"));
     }

@@ -154,8 +154,9 @@ impl Crew {
     /// The records of a step that every instance had finished in a run that is resumed; those of some only are forgotten, so that all
     /// run it together again.
     fn recall(&mut self, common: &Common, step: Step) -> Option<Vec<PhaseRecord>> {
-        let whole: Option<Vec<PhaseRecord>> =
+        let found: Option<Vec<PhaseRecord>> =
             self.lanes.iter().map(|lane| lane.dir.whole_record(step.phase, step.key)).collect();
+        let whole = found.filter(|_| common.resume);
         if whole.is_none() {
             for lane in &mut self.lanes {
                 if let Err(left) = lane.clear(&common.spec, step, Clear::Forget) {
@@ -235,6 +236,10 @@ fn parts(played: &[Played]) -> Vec<Part<'_>> {
 /// Runs a step, unless a run that is resumed has done so.
 pub fn play_or_recall(lane: &mut Lane, common: &Common, step: Step) -> anyhow::Result<PhaseRecord> {
     match lane.dir.whole_record(step.phase, step.key) {
+        Some(_) if !common.resume => {
+            lane.clear(&common.spec, step, Clear::Forget)?;
+            lane.run(common, step, None)
+        }
         Some(record) => {
             lane.recalled.push(step);
             Ok(record)

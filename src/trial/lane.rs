@@ -31,6 +31,8 @@ pub struct Common {
     pub parents: Option<PathBuf>,
     /// What the reference made earlier of each sector.
     pub known: BTreeMap<Phase, Vec<Option<Output>>>,
+    /// Whether the run goes on where an earlier one stopped; else nothing that lies there is taken for its own.
+    pub resume: bool,
     /// Rounds of the sweep before this run.
     pub round: u32,
 }

@@ -29,6 +29,8 @@ pub struct Plan {
     environment: BTreeMap<String, String>,
     /// The sector is removed at the end.
     pub transient: bool,
+    /// The run goes on where an earlier one stopped.
+    pub resume: bool,
     /// Nothing is said but in the log.
     pub quiet: bool,
 }
@@ -52,7 +54,17 @@ impl Plan {
             env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect();
         let settings = settings::resolve(&environment, spec.threads)?;
         let transient = request.run_dir.is_none() && !request.keep;
-        Ok(Plan { spec, seed, existing, dir, settings, environment, transient, quiet: request.quiet })
+        Ok(Plan {
+            spec,
+            seed,
+            existing,
+            dir,
+            settings,
+            environment,
+            transient,
+            resume: request.resume,
+            quiet: request.quiet,
+        })
     }
 
     /// Settings of the linked crates for an instance with so many threads.

@@ -218,7 +218,8 @@ impl<'a> Run<'a> {
         }
         let known = spec.phases.iter().map(|&phase| Ok((phase, self.known(&spec, phase)?)));
         let known = known.collect::<anyhow::Result<_>>()?;
-        Ok(Common { spec, signals, params, parents, known, round: self.round })
+        let resume = self.plan.resume;
+        Ok(Common { spec, signals, params, parents, known, resume, round: self.round })
     }
 
     /// What the reference made earlier for each of these sectors.
@@ -320,11 +321,16 @@ impl<'a> Run<'a> {
 
     /// Whether another repeat is due.
     fn wants(&self, spec: &Spec, repeat: u32) -> bool {
-        if !spec.reportable || repeat == 0 {
-            return repeat < spec.repeats;
+        let failed = self.findings.iter().any(|finding| finding.code == "instance-failed");
+        if repeat >= spec.repeats || !spec.reportable || repeat == 0 || failed {
+            return repeat < spec.repeats && !(failed && spec.reportable);
         }
-        // One instance's samples: those side by side are one repeat.
-        let first = |record: &&PhaseRecord| record.instance == 0;
+        // Those side by side are one repeat: one instance of each kind speaks for it.
+        let key = |record: &PhaseRecord| (record.phase, record.engine, record.concurrent);
+        let first = |record: &&PhaseRecord| {
+            let alike = self.phases.iter().filter(|other| key(other) == key(record));
+            alike.map(|other| other.instance).min() == Some(record.instance)
+        };
         stats::series(self.phases.iter().filter(first)).iter().any(|walls| rules::wants_more(walls, spec.repeats))
     }
 

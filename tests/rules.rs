@@ -121,3 +121,15 @@ fn a_second_run_on_the_same_cores_is_a_finding_or_refused() {
     signal(first.id(), 9);
     first.wait().unwrap();
 }
+
+#[test]
+fn a_reportable_run_with_an_instance_that_died_repeats_no_more() {
+    let _turn = turn();
+    let home = Home::new();
+    let dies = r#"{"phases": {"p1": {"samples": [5.0], "dies": 1, "takes_s": 0.1}}}"#;
+    fs::write(home.path("mock.json"), dies).unwrap();
+    let line = "run --engine mock --mock mock.json --sector-size 2KiB --phases p1 --core-sets 0;1 --without-alone --reportable --json r.json";
+    home.run(&words(line)).fails(1, &["1 of 2 instances failed"]);
+    let record = read_json(&home.path("r.json"));
+    assert_eq!(record["phases"].as_array().unwrap().len(), 1, "it cannot become reportable any more");
+}

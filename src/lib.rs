@@ -17,6 +17,7 @@ pub mod params;
 pub mod phase;
 pub mod plan;
 pub mod report;
+pub mod scale;
 pub mod sector;
 pub mod store;
 pub mod sweep;

@@ -9,11 +9,13 @@ mod plan_verify;
 pub mod report;
 pub mod results;
 pub mod run;
+pub mod scale;
 pub mod sweep;
 
 use clap::{Parser, Subcommand};
 
 use crate::host::cores;
+use crate::scale::docker::container;
 use crate::trial::worker;
 
 /// How fast a machine seals, why, and whether the output is right.
@@ -34,6 +36,10 @@ enum Command {
     Report(report::ReportArgs),
     Host(host::HostArgs),
     Import(import::ImportArgs),
+    Scale(scale::ScaleArgs),
+    /// Keeps a container until stdin closes (started by scale docker)
+    #[command(hide = true)]
+    Hold,
     /// One trial on stdin, one report on stdout (started by run)
     #[command(hide = true)]
     Worker,
@@ -62,6 +68,8 @@ pub fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Report(args) => report::run(args),
         Command::Host(args) => host::run(args),
         Command::Import(args) => import::run(args),
+        Command::Scale(args) => scale::run(args),
+        Command::Hold => container::hold(),
         Command::Worker => worker::main(),
     }
 }

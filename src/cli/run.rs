@@ -137,7 +137,7 @@ pub struct RunArgs {
     #[arg(long)]
     dry_run: bool,
     #[command(flatten)]
-    baseline: BaselineArgs,
+    pub(super) baseline: BaselineArgs,
 }
 
 /// `--kernel`: a primitive and the name of its kernel, or the choice of the engine.
@@ -189,7 +189,7 @@ pub fn run(mut args: RunArgs) -> anyhow::Result<()> {
     record.map_or(Ok(()), |record| afterwards.finish(&record))
 }
 
-fn request(args: RunArgs) -> anyhow::Result<Request> {
+pub(super) fn request(args: RunArgs) -> anyhow::Result<Request> {
     Ok(Request {
         given: given(),
         sector_size: args.sector_size,

@@ -63,6 +63,22 @@ impl<'a> Group<'a> {
         Some(self.memory_max(dir)?.saturating_sub(used.saturating_sub(reclaimable)))
     }
 
+    fn memory_peak(&self, dir: &str) -> Option<u64> {
+        let name = match self.version {
+            Version::V1 => "memory.max_usage_in_bytes",
+            Version::V2 => "memory.peak",
+        };
+        self.files.number(&format!("{dir}/{name}"))
+    }
+
+    fn oom_kills(&self, dir: &str) -> Option<u64> {
+        let name = match self.version {
+            Version::V1 => "memory.oom_control",
+            Version::V2 => "memory.events",
+        };
+        field(&self.files.text(&format!("{dir}/{name}"))?, "oom_kill")?.parse().ok()
+    }
+
     fn cpu_quota(&self, dir: &str) -> Option<f64> {
         let (quota, period) = match self.version {
             Version::V1 => {
@@ -89,6 +105,18 @@ pub(super) fn memory_max(files: &Files) -> Option<u64> {
 pub(super) fn memory_available(files: &Files) -> Option<u64> {
     let group = Group::of(files, "memory")?;
     group.tightest(|dir| group.memory_available(dir))
+}
+
+/// Most memory that the process's group ever used, bytes. `None` where the kernel does not say.
+pub(super) fn memory_peak(files: &Files) -> Option<u64> {
+    let group = Group::of(files, "memory")?;
+    group.nearest(|dir| group.memory_peak(dir))
+}
+
+/// Processes of this process's group that the kernel killed for memory. `None` where it does not say.
+pub(super) fn oom_kills(files: &Files) -> Option<u64> {
+    let group = Group::of(files, "memory")?;
+    group.nearest(|dir| group.oom_kills(dir))
 }
 
 /// CPU time the process's group may use, in cores. `None` without a limit.

@@ -12,6 +12,7 @@ pub mod cpu;
 mod disclosure;
 mod disturbance;
 mod files;
+pub mod inside;
 #[allow(unsafe_code, reason = "mapping a file and reading it as words are wrapped there, once")]
 pub mod map;
 pub mod memory;

@@ -32,6 +32,12 @@ pub fn thread_cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// User and group that files made by this process belong to.
+pub fn user() -> (u32, u32) {
+    // SAFETY: both calls only return a number and cannot fail.
+    unsafe { (libc::geteuid(), libc::getegid()) }
+}
+
 /// One word of a CPU mask as the kernel sees it.
 type MaskWord = libc::c_ulong;
 const WORD_BITS: usize = MaskWord::BITS as usize;

@@ -80,6 +80,7 @@ pub fn record(
         seed: None,
         timer: Timer { precision_ns: run.precision_ns, read_ns: 0.0, span_ns: 0.0 },
         sweep: None,
+        containers: None,
         summary: stats::summarize(&phases),
         phases,
         aggregates: Vec::new(),

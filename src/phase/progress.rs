@@ -35,9 +35,10 @@ impl Watcher {
     /// How far the work is; `None` before it starts and where it reports for itself. Within a span that shows nothing it stands still.
     pub fn look(&mut self, probe: &Probe) -> Option<Progress> {
         match &self.trial.task {
-            Task::Params { .. } | Task::Parents { .. } | Task::Phase { engine: Engine::Native | Engine::Mock, .. } => {
-                None
-            }
+            Task::Params { .. }
+            | Task::Parents { .. }
+            | Task::Look { .. }
+            | Task::Phase { engine: Engine::Native | Engine::Mock, .. } => None,
             Task::Phase { phase, proving, .. } => {
                 let span = probe.timeline.current()?;
                 let read = read_bytes()?;

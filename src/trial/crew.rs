@@ -1,6 +1,7 @@
 //! Several instances side by side: each with its own cores and its own directory, started together.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
@@ -18,6 +19,7 @@ use crate::trial::plan::Plan;
 use crate::trial::record::{Aggregate, Finding, PhaseRecord, Severity};
 use crate::trial::session::Session;
 use crate::trial::spec::Spec;
+use crate::trial::station::{Berth, Opened, Processes, Site, Station};
 use crate::trial::voice::Manner;
 
 /// The instances of a run.
@@ -50,6 +52,7 @@ impl Crew {
     pub fn assemble(plan: &Plan, base: &RunDir, run: &str) -> anyhow::Result<Crew> {
         let spec = &plan.spec;
         let stage = MultiProgress::new();
+        let own: Arc<dyn Station> = Arc::new(Processes::own()?);
         let count = spec.instances.len() as u32;
         let lane = |number: u32, concurrent: u32, name: &str| -> anyhow::Result<Lane> {
             let instance = &spec.instances[number as usize];
@@ -70,6 +73,7 @@ impl Crew {
                 threads: instance.threads,
                 settings: plan.settings(instance.threads)?,
                 dir,
+                station: Arc::clone(&own),
                 session,
                 findings: Vec::new(),
                 recalled: Vec::new(),
@@ -81,6 +85,26 @@ impl Crew {
         let lanes = (0..count).map(|number| lane(number, count, &format!("instance-{number}")));
         let (alone, lanes) = (alone.collect::<anyhow::Result<_>>()?, lanes.collect::<anyhow::Result<_>>()?);
         Ok(Crew { lanes, alone, failed: vec![false; count as usize] })
+    }
+
+    /// Gives every instance its station; returns what the record says of them.
+    pub fn open(&mut self, site: &dyn Site, common: &Common, run: &str) -> anyhow::Result<Opened> {
+        let berth = |lane: &Lane| -> anyhow::Result<Berth> {
+            let dir = std::path::absolute(lane.dir.path())?;
+            let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Ok(Berth { instance: lane.number, name, dir, cores: lane.cores.clone() })
+        };
+        let berths = self.lanes.iter().chain(&self.alone).map(berth).collect::<anyhow::Result<Vec<_>>>()?;
+        let reads: Vec<PathBuf> = [common.params.as_deref().and_then(Path::parent), common.parents.as_deref()]
+            .into_iter()
+            .flatten()
+            .map(std::path::absolute)
+            .collect::<Result<_, _>>()?;
+        let mut opened = site.open(run, &berths, &reads, &common.signals)?;
+        for (lane, station) in self.lanes.iter_mut().chain(&mut self.alone).zip(opened.stations.drain(..)) {
+            lane.station = station;
+        }
+        Ok(opened)
     }
 
     /// One instance with the machine to itself runs a step.
@@ -262,7 +286,7 @@ fn on_own_cores(lane: &mut Lane, gate: &Gate, work: impl FnOnce(&mut Lane) -> Pl
         Ok(pool) => pool.install(|| work(lane)),
         Err(error) => {
             // One that cannot come must not keep the others waiting.
-            gate.arrive();
+            gate.arrive(None);
             (Vec::new(), Some((Timestamp::now(), error)))
         }
     }

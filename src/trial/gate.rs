@@ -2,7 +2,7 @@
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::host::sys;
 
@@ -21,21 +21,27 @@ pub struct Gate {
 #[derive(Debug)]
 struct State {
     missing: usize,
+    /// The workers' clock when the latest of them was ready, and the moment here.
+    latest: Option<(Duration, Instant)>,
     opens_at: Option<Duration>,
 }
 
 impl Gate {
     /// A gate for so many instances, at least one.
     pub fn new(instances: usize) -> Gate {
-        Gate { state: Mutex::new(State { missing: instances, opens_at: None }) }
+        Gate { state: Mutex::new(State { missing: instances, latest: None, opens_at: None }) }
     }
 
-    /// One instance is ready, or will never be. The last one sets the start.
-    pub fn arrive(&self) {
+    /// One instance is ready, and its monotonic clock says this; or it will never be. The last one sets the start, on the workers' clock:
+    /// they share one machine's, which need not be the launcher's.
+    pub fn arrive(&self, clock: Option<Duration>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.missing = state.missing.saturating_sub(1);
+        if let Some(clock) = clock {
+            state.latest = Some((clock, Instant::now()));
+        }
         if state.missing == 0 && state.opens_at.is_none() {
-            state.opens_at = Some(sys::monotonic() + NOTICE);
+            state.opens_at = state.latest.map(|(clock, here)| clock + here.elapsed() + NOTICE);
         }
     }
 
@@ -88,11 +94,11 @@ mod tests {
     #[test]
     fn a_gate_opens_for_all_at_one_moment_when_the_last_one_comes() {
         let gate = Gate::new(2);
-        gate.arrive();
+        gate.arrive(Some(sys::monotonic()));
         assert_eq!(gate.opens_at(), None);
-        gate.arrive();
+        gate.arrive(None);
         let at = gate.opens_at().unwrap();
-        gate.arrive();
+        gate.arrive(Some(Duration::ZERO));
         assert_eq!(gate.opens_at(), Some(at), "whoever comes later does not move it");
 
         let barriers = [Barrier::default(), Barrier::default()];

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::host::Counters;
+use crate::host::inside::Inside;
 use crate::params::install::Generated;
 use crate::phase::mock::Act;
 use crate::phase::{Engine, Phase};
@@ -74,6 +75,11 @@ pub enum Task {
         /// The seed of the setup's secrets, for tests; without one they are the operating system's random numbers.
         deterministic: Option<[u8; 32]>,
     },
+    /// Say what can be seen from here, and whether a file is there.
+    Look {
+        /// The file.
+        mark: PathBuf,
+    },
 }
 
 /// How p4 proves.
@@ -105,6 +111,8 @@ pub enum Report {
         /// The exit code that says what kind of failure it is.
         code: u8,
     },
+    /// It looked around.
+    Looked(Box<Inside>),
     /// It stopped at the end of a span because it was asked to.
     Interrupted,
 }
@@ -171,8 +179,8 @@ pub struct Outcome {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Message {
-    /// Everything is prepared: the timed part would start now.
-    Ready,
+    /// Everything is prepared: the timed part would start now, at this moment of the monotonic clock, nanoseconds.
+    Ready(u64),
     /// How far the work is.
     Progress(crate::trial::status::Progress),
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -17,6 +18,7 @@ use crate::trial::record::{Finding, Origin, Output, PhaseRecord, Severity};
 use crate::trial::session::Session;
 use crate::trial::signals::Signals;
 use crate::trial::spec::{ParentsMode, Spec};
+use crate::trial::station::Station;
 use crate::trial::verify;
 
 /// What all instances of a run share.
@@ -69,6 +71,8 @@ pub struct Lane {
     pub settings: BTreeMap<String, String>,
     /// Its directory.
     pub dir: RunDir,
+    /// Where its workers run.
+    pub station: Arc<dyn Station>,
     /// Its voice and status.
     pub session: Session,
     /// What a reader of its figures must know.
@@ -92,11 +96,12 @@ impl Lane {
         self.session.begin(phase, key.engine, self.repeat(common, key));
         let prepared = self.prepare(common, step, gate.is_some()).inspect_err(|_| {
             if let Some(gate) = gate {
-                gate.arrive();
+                gate.arrive(None);
             }
         });
         let measured = prepared.and_then(|(work, places, trial)| {
-            match launch::run(&trial, &places, &work, &common.signals, gate, &mut self.session)? {
+            match launch::run(self.station.as_ref(), &trial, &places, &work, &common.signals, gate, &mut self.session)?
+            {
                 Done::Measured(measured) => Ok(*measured),
                 _ => anyhow::bail!("the worker measured nothing"),
             }

@@ -1,26 +1,24 @@
 //! Starts a worker, hears it out, and leaves none behind.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 
 use crate::error::Stop;
+use crate::host::inside::Inside;
 use crate::params::install::Generated;
+use crate::sector::{Identity, Seed, Shape};
+use crate::trial::estimate::show;
 use crate::trial::gate::Gate;
-use crate::trial::job::{Measured, Message, Report, Trial};
+use crate::trial::job::{Measured, Message, Report, Task, Trial};
 use crate::trial::signals::Signals;
+use crate::trial::station::{Ended, Life, Running, Station};
 use crate::trial::status::Progress;
-
-/// Variables of the caller that a worker keeps. Everything else it gets is chosen by the launcher.
-const KEPT: [&str; 4] = ["PATH", "LD_LIBRARY_PATH", "TMPDIR", "RUST_BACKTRACE"];
 
 /// How often signals are looked at while a worker runs.
 const POLL: Duration = Duration::from_millis(50);
@@ -47,6 +45,43 @@ pub enum Done {
     Prepared,
     /// Parameters.
     Generated(Generated),
+    /// A look around.
+    Looked(Box<Inside>),
+}
+
+/// Starts a worker that says what it sees there, and whether that is this file.
+pub fn look(
+    station: &dyn Station,
+    cores: &[usize],
+    mark: &Path,
+    cwd: &Path,
+    signals: &Signals,
+) -> anyhow::Result<Inside> {
+    let trial = Trial {
+        task: Task::Look { mark: mark.to_path_buf() },
+        shape: Shape::network("2KiB".parse().expect("it is a size")),
+        identity: Identity::from_seed(&Seed::default()),
+        cores: cores.to_vec(),
+        threads: 1,
+        settings: BTreeMap::new(),
+        tethered: true,
+        gated: false,
+    };
+    match run(station, &trial, &BTreeMap::new(), cwd, signals, None, &mut Unheard)? {
+        Done::Looked(inside) => Ok(*inside),
+        _ => anyhow::bail!("the worker did not look around"),
+    }
+}
+
+/// Nobody listens to a worker that only looks.
+struct Unheard;
+
+impl Listener for Unheard {
+    fn started(&mut self, _: u32) {}
+
+    fn progress(&mut self, _: Progress) {}
+
+    fn line(&mut self, _: &str) {}
 }
 
 enum Event {
@@ -57,9 +92,10 @@ enum Event {
 
 /// Runs a trial in a worker whose current directory is `cwd`, and returns what it did.
 ///
-/// The worker is in a process group of its own, so a terminal's Ctrl-C reaches the launcher alone, and it is tethered: it ends when this
-/// process does, however that happens. A gated trial starts when the gate opens; it counts as arrived however the worker ends.
+/// The worker is tethered: it ends when this process does, however that happens. A gated trial starts when the gate opens; it counts as
+/// arrived however the worker ends.
 pub fn run(
+    station: &dyn Station,
     trial: &Trial,
     places: &BTreeMap<String, String>,
     cwd: &Path,
@@ -68,38 +104,20 @@ pub fn run(
     listener: &mut dyn Listener,
 ) -> anyhow::Result<Done> {
     let mut start = Start { gate, arrived: false, told: false };
-    let mut child = spawn(trial, places, cwd)?;
-    listener.started(child.id());
+    let variables = trial.settings.clone().into_iter().chain(places.clone()).collect();
+    let Running { pid, stdin, stdout, stderr, mut life } = station.start(&variables, cwd)?;
+    pid.into_iter().for_each(|pid| listener.started(pid));
     let (events, received) = mpsc::channel();
-    let stderr = child.stderr.take().expect("stderr is piped");
-    let stdout = child.stdout.take().expect("stdout is piped");
     read_lines(stderr, events.clone(), Event::Line);
     read_lines(stdout, events, Event::Report);
     let deferred = signals.defer_exit();
-    let outcome = listen(&mut child, trial, &received, signals, &mut start, listener);
+    let outcome = listen(stdin, life.as_mut(), trial, &received, signals, &mut start, listener);
     drop(deferred);
     if outcome.is_err() {
-        let _ = child.kill();
+        life.kill();
     }
-    let status = child.wait().context("cannot wait for the worker")?;
-    judge(outcome?, status, signals)
-}
-
-fn spawn(trial: &Trial, places: &BTreeMap<String, String>, cwd: &Path) -> anyhow::Result<Child> {
-    let exe = env::current_exe().context("cannot find this program's own file")?;
-    Command::new(&exe)
-        .arg("worker")
-        .env_clear()
-        .envs(KEPT.iter().filter_map(|name| Some((name, env::var_os(name)?))))
-        .envs(&trial.settings)
-        .envs(places)
-        .current_dir(cwd)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0)
-        .spawn()
-        .with_context(|| format!("cannot start a worker from {}", exe.display()))
+    let ended = life.wait()?;
+    judge(outcome?, ended, signals)
 }
 
 fn read_lines(stream: impl Read + Send + 'static, events: Sender<Event>, wrap: fn(String) -> Event) {
@@ -119,22 +137,22 @@ fn read_lines(stream: impl Read + Send + 'static, events: Sender<Event>, wrap: f
 
 /// Passes on what the worker says until both of its streams are closed; returns its last word on stdout.
 fn listen(
-    child: &mut Child,
+    mut stdin: Box<dyn Write + Send>,
+    life: &mut dyn Life,
     trial: &Trial,
     received: &Receiver<Event>,
     signals: &Signals,
     start: &mut Start<'_>,
     listener: &mut dyn Listener,
 ) -> anyhow::Result<Option<String>> {
-    let mut stdin = child.stdin.take().expect("stdin is piped");
     // A worker that dies before it reads says why on its own streams.
-    let _ = writeln!(stdin, "{}", serde_json::to_string(trial)?);
+    tell(&mut stdin, &serde_json::to_string(trial)?);
     let (mut report, mut open, mut asked) = (None, 2, 0);
     while open > 0 {
         match received.recv_timeout(POLL) {
             Ok(Event::Line(line)) => match serde_json::from_str(&line) {
                 Ok(Message::Progress(progress)) => listener.progress(progress),
-                Ok(Message::Ready) => start.arrive(),
+                Ok(Message::Ready(clock)) => start.arrive(Some(Duration::from_nanos(clock))),
                 Err(_) => listener.line(&line),
             },
             Ok(Event::Report(line)) => report = Some(line),
@@ -142,7 +160,7 @@ fn listen(
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        asked = pass_on_stop(signals, asked, child, &mut stdin);
+        asked = pass_on_stop(signals, asked, life, &mut stdin);
         start.pass_on(&mut stdin);
     }
     Ok(report)
@@ -156,18 +174,18 @@ struct Start<'a> {
 }
 
 impl Start<'_> {
-    fn arrive(&mut self) {
+    fn arrive(&mut self, clock: Option<Duration>) {
         if let Some(gate) = self.gate.filter(|_| !self.arrived) {
             self.arrived = true;
-            gate.arrive();
+            gate.arrive(clock);
         }
     }
 
     /// Tells the worker when to start, once that is known.
-    fn pass_on(&mut self, stdin: &mut ChildStdin) {
+    fn pass_on(&mut self, stdin: &mut dyn Write) {
         if let Some(at) = self.gate.and_then(Gate::opens_at).filter(|_| self.arrived && !self.told) {
             self.told = true;
-            let _ = writeln!(stdin, "go {}", at.as_nanos());
+            tell(stdin, &format!("go {}", at.as_nanos()));
         }
     }
 }
@@ -175,25 +193,31 @@ impl Start<'_> {
 impl Drop for Start<'_> {
     /// One that never came must not keep the others waiting.
     fn drop(&mut self) {
-        self.arrive();
+        self.arrive(None);
     }
 }
 
 /// The first request to stop is passed on; the second ends the worker.
-fn pass_on_stop(signals: &Signals, asked: usize, child: &mut Child, stdin: &mut ChildStdin) -> usize {
+fn pass_on_stop(signals: &Signals, asked: usize, life: &mut dyn Life, stdin: &mut dyn Write) -> usize {
     let stops = signals.stops();
     if stops > asked {
-        let _ = if stops == 1 { writeln!(stdin, "stop") } else { child.kill() };
+        if stops == 1 { tell(stdin, "stop") } else { life.kill() }
     }
     stops
 }
 
-fn judge(report: Option<String>, status: ExitStatus, signals: &Signals) -> anyhow::Result<Done> {
+/// A line in one piece. One that is gone does not hear it; how it ended says why.
+fn tell(stdin: &mut dyn Write, line: &str) {
+    let _ = stdin.write_all(format!("{line}\n").as_bytes()).and_then(|()| stdin.flush());
+}
+
+fn judge(report: Option<String>, ended: Ended, signals: &Signals) -> anyhow::Result<Done> {
     let parsed = report.as_deref().map(serde_json::from_str::<Report>);
     match parsed {
         Some(Ok(Report::Done(measured))) => Ok(Done::Measured(measured)),
         Some(Ok(Report::Prepared)) => Ok(Done::Prepared),
         Some(Ok(Report::Generated(generated))) => Ok(Done::Generated(generated)),
+        Some(Ok(Report::Looked(inside))) => Ok(Done::Looked(inside)),
         Some(Ok(Report::Interrupted)) => Err(interrupted()),
         Some(Ok(Report::Failed { message, code })) => Err(match code {
             2 => Stop::Usage.error(message),
@@ -202,12 +226,19 @@ fn judge(report: Option<String>, status: ExitStatus, signals: &Signals) -> anyho
             _ => anyhow!(message),
         }),
         _ if signals.stops() > 0 => Err(interrupted()),
-        _ => Err(match status.signal() {
-            Some(9) => {
+        _ => Err(match ended {
+            Ended::Killed(9) => {
                 anyhow!("the worker was killed (SIGKILL): if nobody did that, the kernel ran out of memory (see dmesg)")
             }
-            Some(signal) => anyhow!("the worker died of signal {signal}"),
-            None => anyhow!("the worker ended without a report (exit code {})", status.code().unwrap_or(-1)),
+            Ended::Killed(signal) => anyhow!("the worker died of signal {signal}"),
+            Ended::Exited(code) => anyhow!("the worker ended without a report (exit code {code})"),
+            Ended::OutOfMemory { whose, limit_bytes, peak_bytes } => {
+                let [limit, peak] = [limit_bytes, peak_bytes].map(|bytes| bytes.map_or("unknown".into(), show));
+                anyhow!(
+                    "{whose} ran out of memory: its limit is {limit}, its peak was {peak}; give it more with --memory"
+                )
+            }
+            Ended::Lost(why) => anyhow!(why),
         }),
     }
 }

@@ -19,6 +19,7 @@ pub mod run;
 pub mod session;
 pub mod signals;
 pub mod spec;
+pub mod station;
 pub mod status;
 pub mod verify;
 pub mod voice;

@@ -58,7 +58,7 @@ impl Shared {
             }
         }
         let code = match &report {
-            Report::Done(_) | Report::Prepared | Report::Generated(_) => 0,
+            Report::Done(_) | Report::Prepared | Report::Generated(_) | Report::Looked(_) => 0,
             Report::Failed { code, .. } => i32::from(*code),
             Report::Interrupted => 130,
         };
@@ -81,7 +81,8 @@ impl Shared {
         self.gated.store(true, Ordering::SeqCst);
         let shared = Arc::downgrade(self);
         self.probe.start_after(move || {
-            say(&serde_json::to_string(&Message::Ready).expect("a message is plain data"));
+            let ready = Message::Ready(sys::monotonic().as_nanos() as u64);
+            say(&serde_json::to_string(&ready).expect("a message is plain data"));
             shared.upgrade().expect("a worker that measures shares its state").barrier.wait();
         });
     }

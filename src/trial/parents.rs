@@ -14,6 +14,7 @@ use crate::trial::job::Task;
 use crate::trial::launch;
 use crate::trial::prepare::{Setup, check_space};
 use crate::trial::spec::Spec;
+use crate::trial::station::Processes;
 use crate::trial::voice::Voice;
 
 const SCRATCH: &str = "scratch-";
@@ -62,13 +63,14 @@ fn generate(spec: &Spec, setup: &Setup<'_>, cache: &ParentCache, voice: &mut Voi
     fs::create_dir(&scratch).with_context(|| format!("cannot make {}", scratch.display()))?;
     voice.begin(&format!("parent cache ({})", show(cache.bytes())));
     let trial = setup.trial(Task::Parents { into: scratch.clone() }, spec.shape, spec.identity.clone());
-    let made = launch::run(&trial, &BTreeMap::new(), &scratch, setup.signals, None, voice).and_then(|_| {
-        let new = ParentCache::new(&scratch, spec.shape.sector_size, &spec.identity.porep_id);
-        for (from, to) in [(new.sidecar(), cache.sidecar()), (new.path().into(), cache.path().into())] {
-            fs::rename(from, &to).with_context(|| format!("cannot write {}", to.display()))?;
-        }
-        Ok(())
-    });
+    let made = launch::run(&Processes::own()?, &trial, &BTreeMap::new(), &scratch, setup.signals, None, voice)
+        .and_then(|_| {
+            let new = ParentCache::new(&scratch, spec.shape.sector_size, &spec.identity.porep_id);
+            for (from, to) in [(new.sidecar(), cache.sidecar()), (new.path().into(), cache.path().into())] {
+                fs::rename(from, &to).with_context(|| format!("cannot write {}", to.display()))?;
+            }
+            Ok(())
+        });
     remove_dir(&scratch)?;
     made?;
     voice.end("generated");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::Stop;
 use crate::host::{cores, memory};
@@ -13,6 +14,7 @@ use crate::trial::estimate::{self, ProvingMemory, show};
 use crate::trial::prepare;
 use crate::trial::request::Request;
 use crate::trial::spec::Spec;
+use crate::trial::station::{Processes, Site};
 
 /// A resolved request, before anything is written.
 pub struct Plan {
@@ -33,6 +35,8 @@ pub struct Plan {
     pub resume: bool,
     /// Nothing is said but in the log.
     pub quiet: bool,
+    /// Where the instances run.
+    pub site: Arc<dyn Site>,
 }
 
 impl Plan {
@@ -64,6 +68,7 @@ impl Plan {
             transient,
             resume: request.resume,
             quiet: request.quiet,
+            site: Arc::new(Processes::own()?),
         })
     }
 

@@ -18,6 +18,7 @@ use crate::trial::launch::{self, Done, Listener};
 use crate::trial::request::{MAX_THREADS, within};
 use crate::trial::signals::Signals;
 use crate::trial::spec::Spec;
+use crate::trial::station::Processes;
 use crate::trial::status::Progress;
 use crate::trial::voice::{Manner, Voice};
 
@@ -102,7 +103,7 @@ pub fn generate(order: &ParamsOrder<'_>, setup: &Setup<'_>, voice: &mut Voice) -
     let task = Task::Params { into: into.clone(), replace, deterministic };
     let trial = setup.trial(task, shape, Identity::from_seed(&Seed::default()));
     voice.begin("parameters");
-    let done = launch::run(&trial, &BTreeMap::new(), &into, setup.signals, None, voice)?;
+    let done = launch::run(&Processes::own()?, &trial, &BTreeMap::new(), &into, setup.signals, None, voice)?;
     voice.end("in place");
     match done {
         Done::Generated(generated) => Ok(generated),

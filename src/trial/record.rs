@@ -38,6 +38,9 @@ pub struct Record {
     /// Which point of which sweep this run measured, if it is part of one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sweep: Option<SweepRun>,
+    /// The containers that the instances ran in; absent for processes of the machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub containers: Option<Containers>,
     /// One entry per phase, engine, instance and repeat that ran. A phase that did not run is absent.
     pub phases: Vec<PhaseRecord>,
     /// What instances side by side put out together, one entry per phase, engine and repeat. Empty for a run of one instance.
@@ -47,6 +50,42 @@ pub struct Record {
     pub summary: Vec<Summary>,
     /// Whether the figures may be reported, and what speaks against it.
     pub validity: Validity,
+}
+
+/// Containers that instances ran in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Containers {
+    /// The engine and its version, e.g. "Docker Engine 20.10.24".
+    pub engine: String,
+    /// Where it answers, e.g. "unix:///var/run/docker.sock".
+    pub endpoint: String,
+    /// Name of the image.
+    pub image: String,
+    /// The image's content address, "sha256:" and hexadecimal.
+    pub image_digest: String,
+    /// The CPU that its binary was built for: "native", "x86-64-v3" or "znver2".
+    pub target_cpu: String,
+    /// One entry for each container.
+    pub instances: Vec<Container>,
+}
+
+/// A container, as it looks from inside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Container {
+    /// Name of the instance: "instance-0", or "alone-0" for one that is measured alone.
+    pub name: String,
+    /// The instance's number, as in `phases`.
+    pub instance: u32,
+    /// The engine's id of it.
+    pub id: String,
+    /// CPUs that it may use.
+    pub cpus: Vec<usize>,
+    /// NUMA nodes whose memory it may use.
+    pub mems: Vec<usize>,
+    /// Its memory limit, bytes; null without one.
+    pub memory_max_bytes: Option<u64>,
+    /// The capabilities that it has of IPC_LOCK, SYS_NICE and PERFMON.
+    pub capabilities: Vec<String>,
 }
 
 /// A run as a part of a sweep.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::Context;
 
@@ -22,12 +23,14 @@ use crate::trial::parents;
 use crate::trial::plan::Plan;
 use crate::trial::prepare::{self, Setup};
 use crate::trial::record::{
-    Aggregate, Finding, Output, PhaseRecord, Record, RunState, SCHEMA, Severity, SpecRecord, Timer, Validity,
+    Aggregate, Containers, Finding, Output, PhaseRecord, Record, RunState, SCHEMA, Severity, SpecRecord, Timer,
+    Validity,
 };
 use crate::trial::request::Request;
 use crate::trial::session::Session;
 use crate::trial::signals::Signals;
 use crate::trial::spec::Spec;
+use crate::trial::station::Processes;
 use crate::trial::verify;
 use crate::trial::voice::Manner;
 
@@ -41,15 +44,21 @@ pub struct Finished {
 
 /// Runs a request. Errors before the first phase are returned; later ones come with the record of what was whole.
 pub fn run(request: &Request) -> anyhow::Result<Finished> {
+    run_at(request, |_| Ok(()))
+}
+
+/// The same, where `place` may give the plan another site once it has been checked.
+pub fn run_at(request: &Request, place: impl FnOnce(&mut Plan) -> anyhow::Result<()>) -> anyhow::Result<Finished> {
     let home = home()?;
     let json = request.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
     let id = new_id();
-    let plan = Plan::new(request, &home, &id)?;
+    let mut plan = Plan::new(request, &home, &id)?;
     plan.check()?;
     if request.dry_run {
         plan.describe();
         return Ok(Finished { record: None, error: None });
     }
+    place(&mut plan)?;
     let signals = Signals::install()?;
     let finished = measure(request, plan, &home, &id, signals)?;
     if let (Some(json), Some(record)) = (json, &finished.record) {
@@ -91,6 +100,7 @@ struct Run<'a> {
     found: BTreeMap<String, String>,
     phases: Vec<PhaseRecord>,
     aggregates: Vec<Aggregate>,
+    containers: Option<Containers>,
     findings: Vec<Finding>,
     discard: bool,
     round: u32,
@@ -146,6 +156,7 @@ impl<'a> Run<'a> {
             threads: spec.threads,
             settings: plan.settings.clone(),
             dir,
+            station: Arc::new(Processes::own()?),
             session,
             findings: Vec::new(),
             recalled: Vec::new(),
@@ -166,6 +177,7 @@ impl<'a> Run<'a> {
             found: BTreeMap::new(),
             phases: Vec::new(),
             aggregates: Vec::new(),
+            containers: None,
             findings,
             discard: request.discard,
             round: request.sweep.as_ref().map_or(0, |sweep| sweep.round),
@@ -184,7 +196,15 @@ impl<'a> Run<'a> {
             self.make_inputs(&common)?;
         }
         let mut crew = Crew::assemble(&self.plan, &self.base.dir, &self.id)?;
-        let done = if common.spec.is_mix() { self.mix(&common, &mut crew) } else { self.several(&common, &mut crew) };
+        let done = match crew.open(self.plan.site.as_ref(), &common, &self.id) {
+            Ok(opened) => {
+                self.build = opened.build.unwrap_or_else(|| self.build.clone());
+                self.containers = opened.containers;
+                self.findings.extend(opened.findings);
+                if common.spec.is_mix() { self.mix(&common, &mut crew) } else { self.several(&common, &mut crew) }
+            }
+            Err(error) => Err(error),
+        };
         self.findings.extend(crew.dismiss());
         self.crew = Some(crew);
         done
@@ -469,6 +489,7 @@ impl<'a> Run<'a> {
             summary,
             phases: std::mem::take(&mut self.phases),
             sweep: request.sweep.clone(),
+            containers: self.containers.take(),
             aggregates: std::mem::take(&mut self.aggregates),
             validity: Validity { reportable, rules, findings },
         }

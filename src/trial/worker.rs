@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 
 use crate::error::{Stop, exit_code};
+use crate::host::inside::Inside;
 use crate::host::{Meter, cores, memory, sys};
 use crate::phase::mock::Act;
 use crate::phase::{self, PhaseContext};
@@ -114,6 +115,7 @@ fn work(trial: &Trial, shared: &Shared) -> anyhow::Result<Report> {
             measured(trial, shared, outcome, bounds).map(|measured| Report::Done(Box::new(measured)))
         }
         Task::Parents { into } => prepare_parents(trial, shared, into),
+        Task::Look { mark } => Ok(Report::Looked(Box::new(Inside::capture(mark)))),
         Task::Params { into, replace, deterministic } => prepare_params(trial, shared, into, *replace, *deterministic),
     }
 }
@@ -156,7 +158,7 @@ fn rows_to_discard(trial: &Trial) -> u32 {
 fn sectors(trial: &Trial) -> u32 {
     match trial.task {
         Task::Phase { sectors, .. } => sectors.max(1),
-        Task::Parents { .. } | Task::Params { .. } => 1,
+        Task::Parents { .. } | Task::Params { .. } | Task::Look { .. } => 1,
     }
 }
 
@@ -201,7 +203,7 @@ fn measured(trial: &Trial, shared: &Shared, outcome: Outcome, bounds: Bounds) ->
 fn act(trial: &Trial) -> Option<&Act> {
     match &trial.task {
         Task::Phase { act, .. } => act.as_deref(),
-        Task::Parents { .. } | Task::Params { .. } => None,
+        Task::Parents { .. } | Task::Params { .. } | Task::Look { .. } => None,
     }
 }
 

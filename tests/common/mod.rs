@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "every test crate uses its own part")]
 
+pub mod docker;
 pub mod mount;
 #[cfg(feature = "reference")]
 pub mod worker;

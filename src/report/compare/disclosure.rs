@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::trial::record::Record;
+use crate::trial::record::{Containers, Record};
 use crate::trial::spec::Spec;
 
 /// Keys whose values differ from one minute to the next, or name the run and not how it ran.
@@ -62,10 +62,18 @@ pub fn mixed_settings(records: &[Record]) -> bool {
     facts(records).iter().any(settings)
 }
 
-/// Whether two runs were given the same settings.
+/// Whether two runs were given the same settings, and both were processes or both containers.
 pub fn same_settings(a: &Record, b: &Record) -> bool {
+    if a.containers.is_some() != b.containers.is_some() {
+        return false;
+    }
     let (a, b) = (&a.spec.resolved, &b.spec.resolved);
     Spec { identity: b.identity.clone(), first_repeat: b.first_repeat, ..a.clone() } == *b
+}
+
+/// Containers without what differs between any two: their ids.
+fn without_instances(containers: Containers) -> Containers {
+    Containers { instances: Vec::new(), ..containers }
 }
 
 /// The values of each key over all records.
@@ -77,6 +85,7 @@ fn facts(records: &[Record]) -> Facts {
             ("build", serde_json::to_value(&record.build)),
             ("spec", serde_json::to_value(&record.spec.resolved)),
             ("settings", serde_json::to_value(&record.spec.settings)),
+            ("containers", serde_json::to_value(record.containers.clone().map(without_instances))),
         ];
         for (name, value) in parts {
             // A record that was read can be written.

@@ -1,0 +1,176 @@
+//! `sealbench scale docker`.
+
+use std::io::{Write, stderr, stdout};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Args;
+
+use crate::cli::run::{RunArgs, request};
+use crate::error::Stop;
+use crate::home::home;
+use crate::host::arena::Pages;
+use crate::host::memory;
+use crate::report::compare::{self, Side};
+use crate::report::table::run_table;
+use crate::scale::docker::cost::{self, Arm, Sites};
+use crate::scale::docker::engine::Engine;
+use crate::scale::docker::image::{self, Image, Source, TargetCpu};
+use crate::scale::docker::leftovers;
+use crate::scale::docker::site::ContainerSite;
+use crate::trial::record::Record;
+use crate::trial::request::Request;
+use crate::trial::run::{Finished, run_at};
+use crate::trial::signals::Signals;
+use crate::trial::station::Processes;
+
+const EXAMPLES: &str = "Examples:
+  sealbench scale docker --instances 4 --cores-per-instance 8 --phases p1,p2
+  sealbench scale docker --core-sets '0-7;8-15' --phases p1 --memory 96GiB --target-cpu znver2
+  sealbench scale docker --instances 2 --cores-per-instance 1 --phases p1 --against-processes
+                                              what a container costs: containers and processes in turns
+  sealbench scale docker --mix p1:4x1,p2:4x8  different phases side by side
+  DOCKER_HOST=ssh://bench@node7 sealbench scale docker ... --run-dir /shared/run
+  sealbench scale status                      the containers that run now
+
+Each instance is a container with its own cores, no network, a read-only root and no capability that it does not need. The options of
+`sealbench run` hold here too. Exit codes are those of `sealbench run`; 3 also where no engine answers.";
+
+/// Run instances as containers of Docker Engine or Podman, started together
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLES)]
+pub struct DockerArgs {
+    #[command(flatten)]
+    run: RunArgs,
+    /// CPU that the image's binary is built for
+    #[arg(long, value_enum, default_value = "native")]
+    target_cpu: TargetCpu,
+    /// Static binary of sealbench for the image [default: built from the source with cargo]
+    #[arg(long, value_name = "FILE", conflicts_with = "image")]
+    binary: Option<PathBuf>,
+    /// Image that the engine has
+    #[arg(long, value_name = "NAME")]
+    image: Option<String>,
+    /// Memory limit of each container, or none [default: an equal share of what is available]
+    #[arg(long, value_name = "SIZE|none")]
+    memory: Option<MemoryArg>,
+    /// Measure the same instances as plain processes too, in turns, and compare; so many rounds
+    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "6", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    against_processes: Option<u32>,
+}
+
+/// `--memory`: bytes, or no limit.
+#[derive(Clone, Copy, Debug)]
+struct MemoryArg(Option<u64>);
+
+impl std::str::FromStr for MemoryArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "none" {
+            return Ok(MemoryArg(None));
+        }
+        let size =
+            text.parse::<bytesize::ByteSize>().map_err(|_| format!("'{text}' is no size: write it like 96GiB"))?;
+        // What an engine refuses is refused here with the option's name.
+        if size.as_u64() < 6 << 20 {
+            Err(format!("'{text}' is too little for any process"))
+        } else {
+            Ok(MemoryArg(Some(size.as_u64())))
+        }
+    }
+}
+
+/// Runs the command; the table goes to stdout.
+pub fn run(mut args: DockerArgs) -> anyhow::Result<()> {
+    let afterwards = std::mem::take(&mut args.run.baseline).prepare()?;
+    let (source, cpu, memory) = (source(&args), args.target_cpu, args.memory);
+    let rounds = args.against_processes;
+    let request = containerised(request(args.run)?)?;
+    let home = home()?;
+    let engine = Arc::new(Engine::connect()?);
+    let cleaned = leftovers::clean(&engine, &home)?;
+    if cleaned > 0 {
+        say(&format!("removed {cleaned} containers that launchers that are gone had left"));
+    }
+    let image = image::ensure(&engine, &source, cpu, &mut say)?;
+    let site = |transient: bool, instances: usize| ContainerSite {
+        engine: Arc::clone(&engine),
+        image: image.clone(),
+        memory_bytes: memory.map_or_else(|| share(instances), |MemoryArg(bytes)| bytes),
+        reserved_pages: matches!(request.native.pages, Pages::Gib | Pages::Mib),
+        binds: Vec::new(),
+        transient,
+    };
+    if let Some(rounds) = rounds {
+        return against_processes(&request, &image, site, rounds);
+    }
+    let Finished { record, error } = run_at(&request, |plan| {
+        plan.site = Arc::new(site(plan.transient, plan.spec.instances.len()));
+        Ok(())
+    })?;
+    if let Some(record) = &record {
+        let _ = write!(stdout(), "{}", run_table(record));
+    }
+    error.map_or(Ok(()), Err)?;
+    record.map_or(Ok(()), |record| afterwards.finish(&record))
+}
+
+fn say(line: &str) {
+    let _ = writeln!(stderr(), "{line}");
+}
+
+fn source(args: &DockerArgs) -> Source {
+    match (&args.image, &args.binary) {
+        (Some(name), _) => Source::Image(name.clone()),
+        (None, Some(path)) => Source::Binary(path.clone()),
+        (None, None) => Source::Build,
+    }
+}
+
+/// A run that names no layout is one instance on all its cores.
+fn containerised(mut request: Request) -> anyhow::Result<Request> {
+    let layout = &mut request.layout;
+    let is_one = layout.instances.is_none() && layout.core_sets.is_none() && layout.mix.is_none() && !request.resume;
+    if is_one && layout.cores_per_instance.is_none() {
+        let cores = crate::host::cores::resolve(request.cores.as_deref(), &crate::host::sys::allowed_cores()?)?;
+        layout.core_sets = Some(vec![cores]);
+        layout.placement.smt = true;
+        request.without_alone = true;
+    }
+    Ok(request)
+}
+
+/// An equal part of the memory that is available now.
+fn share(instances: usize) -> Option<u64> {
+    memory::available_bytes().map(|bytes| bytes / instances.max(1) as u64)
+}
+
+fn against_processes(
+    request: &Request,
+    image: &Image,
+    site: impl Fn(bool, usize) -> ContainerSite,
+    rounds: u32,
+) -> anyhow::Result<()> {
+    let Some(binary) = &image.binary else {
+        return Err(Stop::Usage.error(
+            "--against-processes runs the image's own binary as processes: name it with --binary in place of --image, or let it be built",
+        ));
+    };
+    let signals = Signals::install()?;
+    let sites = Sites {
+        processes: Arc::new(Processes::of(binary.clone())),
+        containers: Arc::new(site(request.run_dir.is_none(), request.layout.count())),
+    };
+    let records = cost::compare(request, &sites, rounds, &home()?, &signals, &mut say)?;
+    let side = |label: &str, arm: Arm| Side {
+        label: label.into(),
+        records: records.iter().filter(|(of, _)| *of == arm).map(|(_, record)| record.clone()).collect(),
+        ..Side::default()
+    };
+    let all: Vec<Record> = records.iter().map(|(_, record)| record.clone()).collect();
+    let (processes, containers) = (side("processes", Arm::Processes), side("containers", Arm::Containers));
+    let report = compare::compare(&processes, &containers, &all)?;
+    let _ = write!(stdout(), "{}", compare::text(&report));
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! The same instances elsewhere: as containers of an engine.
+
+pub mod docker;

@@ -1,0 +1,12 @@
+//! Instances as containers: `engine` (who answers, and where) -> `image` (one static binary) -> `container` (one instance, held by its
+//! launcher) -> `site` (those of a run); `leftovers` removes what dead launchers left, `cost` compares containers with processes.
+
+pub mod container;
+pub mod cost;
+pub mod engine;
+pub mod image;
+pub mod labels;
+pub mod leftovers;
+pub mod site;
+mod streams;
+mod tunnel;

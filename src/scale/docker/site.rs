@@ -1,0 +1,219 @@
+//! The containers of a run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use anyhow::Context;
+
+use super::container::{Bind, Container, Wanted};
+use super::engine::Engine;
+use super::image::Image;
+use super::labels::{Labels, here};
+use super::leftovers::{self, Found};
+use crate::error::Stop;
+use crate::host::inside::Inside;
+use crate::host::{HostInfo, cores, process, sys};
+use crate::trial::record::{self, Containers, Finding, Severity};
+use crate::trial::signals::Signals;
+use crate::trial::station::{Berth, Opened, Site, Station};
+
+/// What is missing without each capability that is asked for.
+const WITHOUT: [(&str, &str); 3] = [
+    ("IPC_LOCK", "reserved huge pages may be refused"),
+    ("SYS_NICE", "memory stays where the kernel put it"),
+    ("PERFMON", "hardware counters are not there"),
+];
+
+/// Where instances run as containers.
+#[derive(Debug)]
+pub struct ContainerSite {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The image.
+    pub image: Image,
+    /// Memory limit of each container, bytes.
+    pub memory_bytes: Option<u64>,
+    /// Whether reserved huge pages were asked for.
+    pub reserved_pages: bool,
+    /// What each instance sees of the engine's machine beside what it needs.
+    pub binds: Vec<Vec<Bind>>,
+    /// Whether the run's directory goes with it.
+    pub transient: bool,
+}
+
+impl Site for ContainerSite {
+    fn open(&self, run: &str, berths: &[Berth], reads: &[PathBuf], signals: &Signals) -> anyhow::Result<Opened> {
+        let topology = HostInfo::capture().topology;
+        let nodes = topology.numa_nodes.unwrap_or_default();
+        let capabilities = self.capabilities(nodes.len());
+        let wanted = berths.iter().map(|berth| Wanted {
+            image: self.image.name.clone(),
+            labels: self.labels(run, berth),
+            mems: if nodes.len() > 1 {
+                let near = nodes.iter().filter(|node| node.cores.iter().any(|core| berth.cores.contains(core)));
+                near.map(|node| node.id).collect()
+            } else {
+                Vec::new()
+            },
+            memory_bytes: self.memory_bytes,
+            binds: reads
+                .iter()
+                .map(|path| Bind::same(path, true))
+                .chain(self.binds.get(berth.instance as usize).cloned().unwrap_or_default())
+                .collect(),
+            capabilities: capabilities.clone(),
+            user: format!("{}:{}", sys::user().0, sys::user().1),
+        });
+        let wanted: Vec<Wanted> = wanted.collect();
+        let started = self.start_all(&wanted, signals)?;
+        self.check_cores(run, berths)?;
+        let opened: Vec<(Arc<Container>, Inside)> =
+            started.into_iter().map(|(container, inside)| (Arc::new(container), inside)).collect();
+        let found = |((_, inside), berth): (&(_, Inside), &Berth)| findings(&capabilities, berth, inside);
+        let findings = opened.iter().zip(berths).flat_map(found).collect();
+        Ok(Opened {
+            build: opened.first().map(|(_, inside)| inside.build.clone()),
+            containers: Some(self.disclose(&opened, berths)),
+            findings,
+            stations: opened.into_iter().map(|(container, _)| container as Arc<dyn Station>).collect(),
+        })
+    }
+}
+
+impl ContainerSite {
+    /// What this run needs beyond nothing.
+    fn capabilities(&self, numa_nodes: usize) -> Vec<String> {
+        let asked = [("PERFMON", true), ("IPC_LOCK", self.reserved_pages), ("SYS_NICE", numa_nodes > 1)];
+        asked.into_iter().filter(|(_, needed)| *needed).map(|(name, _)| name.to_string()).collect()
+    }
+
+    fn labels(&self, run: &str, berth: &Berth) -> Labels {
+        let pid = std::process::id();
+        Labels {
+            run: run.to_string(),
+            name: berth.name.clone(),
+            launcher: (pid, process::start_ticks(pid).unwrap_or(0)),
+            place: here(),
+            cores: berth.cores.clone(),
+            dir: berth.dir.clone(),
+            transient: self.transient,
+        }
+    }
+
+    /// Starts all at once and looks around in each; if one fails, none is left.
+    fn start_all(&self, wanted: &[Wanted], signals: &Signals) -> anyhow::Result<Vec<(Container, Inside)>> {
+        thread::scope(|scope| {
+            let start = |wanted| scope.spawn(move || self.start(wanted, signals));
+            let threads: Vec<_> = wanted.iter().map(start).collect();
+            let started: Vec<_> =
+                threads.into_iter().map(|thread| thread.join().expect("starting a container does not panic")).collect();
+            started.into_iter().collect()
+        })
+    }
+
+    fn start(&self, wanted: &Wanted, signals: &Signals) -> anyhow::Result<(Container, Inside)> {
+        let dir = &wanted.labels.dir;
+        let mark = dir.join(format!(".mark-{}", wanted.labels.run));
+        fs::write(&mark, b"").with_context(|| format!("cannot write {}", mark.display()))?;
+        let started = self.start_with_what_is_known(wanted, signals).map_err(|error| self.explain(error, dir));
+        let looked = started.and_then(|container| Ok((container.look(&mark)?, container)));
+        let removed = fs::remove_file(&mark).with_context(|| format!("cannot remove {}", mark.display()));
+        let (inside, container) = looked?;
+        removed?;
+        if !inside.sees_mark {
+            return Err(self.unseen(dir));
+        }
+        Ok((container, inside))
+    }
+
+    /// An engine that does not know a capability makes no container; it gets the order without it.
+    fn start_with_what_is_known(&self, wanted: &Wanted, signals: &Signals) -> anyhow::Result<Container> {
+        let mut wanted = wanted.clone();
+        loop {
+            let error = match Container::start(&self.engine, &wanted, signals) {
+                Ok(container) => return Ok(container),
+                Err(error) => error,
+            };
+            let words = format!("{error:#}");
+            let before = wanted.capabilities.len();
+            wanted.capabilities.retain(|name| !(words.contains("capability") && words.contains(name.as_str())));
+            if wanted.capabilities.len() == before {
+                return Err(error);
+            }
+        }
+    }
+
+    /// An engine on another machine says so by not having a directory.
+    fn explain(&self, error: anyhow::Error, dir: &Path) -> anyhow::Error {
+        if format!("{error:#}").contains("bind source path does not exist") { self.unseen(dir) } else { error }
+    }
+
+    fn unseen(&self, dir: &Path) -> anyhow::Error {
+        Stop::Refused.error(format!(
+            "the engine at {} does not see {}: it runs on another machine; name a --run-dir, and a SEALBENCH_HOME, on storage that both \
+             have at the same path",
+            self.engine.endpoint(),
+            dir.display()
+        ))
+    }
+
+    /// Two runs on the same cores measure each other: the one that came later gives way.
+    fn check_cores(&self, run: &str, berths: &[Berth]) -> anyhow::Result<()> {
+        let all = leftovers::list(&self.engine)?;
+        let own = all.iter().position(|found| found.labels.run == run);
+        let earlier = |(at, found): &(usize, &Found)| own.is_none_or(|own| *at < own) && found.is_running;
+        for (_, found) in all.iter().enumerate().filter(earlier) {
+            let shared: Vec<usize> = berths.iter().flat_map(|berth| &berth.cores).copied().collect();
+            let shared: Vec<usize> = found.labels.cores.iter().copied().filter(|core| shared.contains(core)).collect();
+            if found.labels.run != run && !shared.is_empty() {
+                return Err(Stop::Refused.error(format!(
+                    "cores {} are used by the container {} of run {}: wait for it, or name other --cores",
+                    cores::format_list(&shared),
+                    found.labels.name,
+                    found.labels.run
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn disclose(&self, opened: &[(Arc<Container>, Inside)], berths: &[Berth]) -> Containers {
+        let instance = |((container, inside), berth): (&(Arc<Container>, Inside), &Berth)| record::Container {
+            name: berth.name.clone(),
+            instance: berth.instance,
+            id: container.id().to_string(),
+            cpus: inside.cpus.clone(),
+            mems: inside.mems.clone(),
+            memory_max_bytes: inside.memory_max_bytes,
+            capabilities: inside.capabilities.clone(),
+        };
+        Containers {
+            engine: self.engine.name().to_string(),
+            endpoint: self.engine.endpoint().to_string(),
+            image: self.image.name.clone(),
+            image_digest: self.image.digest.clone(),
+            target_cpu: self.image.target_cpu.clone(),
+            instances: opened.iter().zip(berths).map(instance).collect(),
+        }
+    }
+}
+
+/// What is not as it was asked for.
+fn findings(asked: &[String], berth: &Berth, inside: &Inside) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for name in asked.iter().filter(|name| !inside.capabilities.contains(name)) {
+        let without = WITHOUT.iter().find(|(other, _)| other == name).map_or("", |(_, without)| without);
+        let text = format!("the engine gave no {name} to the containers: {without}");
+        findings.push(Finding::new("capability-refused", Severity::Info, text));
+    }
+    let mut asked = berth.cores.clone();
+    asked.sort_unstable();
+    if inside.cpus != asked {
+        let [got, asked] = [&inside.cpus, &asked].map(|list| cores::format_list(list));
+        let text = format!("the container {} may use cores {got} where {asked} were asked for", berth.name);
+        findings.push(Finding::new("cpuset-not-honoured", Severity::Error, text));
+    }
+    findings
+}

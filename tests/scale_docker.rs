@@ -1,0 +1,234 @@
+//! Instances as containers of the engine of this machine: the same sectors, nothing left behind, and every accident a sentence.
+
+mod common;
+
+#[path = "support/absent.rs"]
+mod absent;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
+use std::sync::MutexGuard;
+
+use common::docker::{binary, containers, docker, turn, words};
+use common::mount::Mount;
+use common::{Home, codes, phases, read_json, signal, wait_for};
+use serde_json::{Value, json};
+
+/// A turn with the engine, or the notice that there is none.
+fn engine() -> Option<MutexGuard<'static, ()>> {
+    let turn = turn();
+    if turn.is_none() {
+        absent::absent("docker", "no container engine answers");
+    }
+    turn
+}
+
+fn script(home: &Home, script: &Value) {
+    fs::write(home.path("mock.json"), script.to_string()).unwrap();
+}
+
+const MOCK: &str = "--engine mock --mock mock.json --sector-size 2KiB --phases p1 --core-sets 0;1 --without-alone";
+
+#[test]
+fn containers_make_the_same_sector_as_processes_and_leave_nothing() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    let line = "--engine native --sector-size 8MiB --phases p1,p2 --instances 2 --cores-per-instance 1 --json c.json --memory 2GiB";
+    home.scale(line).success();
+    let record = read_json(&home.path("c.json"));
+    let processes = home.record(&common::words("run --engine native --sector-size 8MiB --phases p1,p2"));
+    for phase in ["p1", "p2"] {
+        let outputs: Vec<Value> = phases(&record, phase).into_iter().map(|phase| phase["output"].clone()).collect();
+        assert_eq!(outputs, vec![phases(&processes, phase)[0]["output"].clone(); 3], "two side by side and one alone");
+    }
+    let seen = &record["containers"];
+    assert!(seen["engine"].as_str().unwrap().contains(char::is_numeric), "{seen}");
+    assert!(seen["image_digest"].as_str().unwrap().starts_with("sha256:"), "{seen}");
+    assert_eq!(seen["target_cpu"], "native");
+    let instances = seen["instances"].as_array().unwrap();
+    let names: Vec<&str> = instances.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["instance-0", "instance-1", "alone-0"]);
+    for (one, cpus) in instances.iter().zip([[0], [1], [0]]) {
+        assert_eq!((&one["cpus"], &one["memory_max_bytes"]), (&json!(cpus), &json!(2_u64 << 30)));
+        assert_eq!(one["id"].as_str().unwrap().len(), 64);
+    }
+    let flags = record["build"]["rustflags"].to_string();
+    assert!(
+        flags.contains("crt-static") && !processes["build"]["rustflags"].to_string().contains("crt-static"),
+        "{flags}"
+    );
+    assert!(!codes(&record).contains(&"cpuset-not-honoured"));
+    assert_eq!(record["aggregates"].as_array().unwrap().len(), 2);
+    assert_eq!(containers(), Vec::<String>::new());
+    assert_eq!(
+        fs::read_dir(home.path("home/runs"))
+            .unwrap()
+            .flatten()
+            .filter(|run| run.path().join("instance-0").exists())
+            .count(),
+        0
+    );
+
+    let differs = home.run(&["results", "compare", "c.json", "record.json"]).success().stdout;
+    assert!(differs.contains("rustflags"), "builds that differ are named: {differs}");
+}
+
+#[test]
+fn what_the_container_is_allowed_is_the_least() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    script(&home, &json!({"phases": {"p1": {"takes_s": 20.0}}}));
+    let binary = binary();
+    let mut run = home.spawn(&words(&binary, MOCK));
+    wait_for("two containers", || containers().len() == 2);
+    let inspected = docker(&["inspect", &containers()[0]]);
+    let inspected: Value = serde_json::from_slice(&inspected.stdout).unwrap();
+    let host = &inspected[0]["HostConfig"];
+    assert_eq!(
+        (&host["Privileged"], &host["ReadonlyRootfs"], &host["NetworkMode"]),
+        (&json!(false), &json!(true), &json!("none"))
+    );
+    assert_eq!((&host["CapDrop"], &host["SecurityOpt"]), (&json!(["ALL"]), &json!(["no-new-privileges"])));
+    let mounts = host["Mounts"].as_array().unwrap();
+    assert!(
+        mounts
+            .iter()
+            .all(|mount| mount["ReadOnly"] == true || mount["Source"].as_str().unwrap().contains("/instance-"))
+    );
+
+    // Which container is this?
+    wait_for("progress", || home.run(&common::words("scale status")).stdout.contains("p1 mock #0"));
+    let lines: Value = serde_json::from_str(&home.run(&common::words("scale status --json")).success().stdout).unwrap();
+    let of = |line: &Value, key: &str| line[key].as_str().unwrap().to_string();
+    let cores: Vec<String> = lines.as_array().unwrap().iter().map(|line| of(line, "cores")).collect();
+    assert_eq!(cores.len(), 2);
+    assert!(lines.as_array().unwrap().iter().all(|line| line["pids"].as_array().unwrap().len() == 2), "{lines}");
+
+    // Another run on the same cores is refused, and the first goes on.
+    home.run(&words(&binary, MOCK)).fails(3, &["are used by"]);
+    assert_eq!(containers().len(), 2);
+    signal(run.id(), 2);
+    signal(run.id(), 2);
+    assert_eq!(run.wait().unwrap().code(), Some(130));
+    assert_eq!(containers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_launcher_that_is_killed_leaves_nothing_running_and_the_next_one_cleans_up() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    script(&home, &json!({"phases": {"p1": {"takes_s": 30.0}}}));
+    let binary = binary();
+    let mut run = home.spawn(&words(&binary, MOCK));
+    wait_for("progress", || home.run(&common::words("scale status")).stdout.contains("p1 mock #0"));
+    signal(run.id(), 9);
+    run.wait().unwrap();
+    let running = || docker(&["ps", "--quiet", "--filter", "label=sealbench.run"]).stdout;
+    wait_for("the containers to end with their launcher", || running().is_empty());
+    assert_eq!(containers().len(), 2, "they stand still, with their labels");
+    let left = || fs::read_dir(home.path("home/runs")).unwrap().count();
+    assert_eq!(left(), 1);
+    script(&home, &json!({}));
+    let next = home.run(&words(&binary, MOCK)).success();
+    assert!(next.stderr.contains("removed 2 containers"), "{}", next.stderr);
+    assert_eq!(containers(), Vec::<String>::new());
+    assert!(fs::read_dir(home.path("home/runs")).unwrap().flatten().all(|run| !run.path().join("instance-0").exists()));
+}
+
+#[test]
+fn a_container_that_is_removed_from_outside_leaves_the_others_figures() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    script(&home, &json!({"phases": {"p1": {"samples": [5.0], "takes_s": 4.0}}}));
+    let binary = binary();
+    let line = format!("{MOCK} --json r.json");
+    let mut run = home.spawn(&words(&binary, &line));
+    wait_for("progress", || home.run(&common::words("scale status")).stdout.matches("p1 mock #0").count() == 2);
+    let second = docker(&["ps", "--quiet", "--filter", "label=sealbench.instance=instance-1"]).stdout;
+    assert!(docker(&["kill", String::from_utf8(second).unwrap().trim()]).status.success());
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    let record = read_json(&home.path("r.json"));
+    let completed = &record["aggregates"][0];
+    assert_eq!((&completed["instances"], &completed["completed"]), (&json!(2), &json!(1)));
+    let failed = record["validity"]["findings"].as_array().unwrap().iter().find(|one| one["code"] == "instance-failed");
+    let text = failed.unwrap()["text"].as_str().unwrap();
+    assert!(text.contains("instance 1") && text.contains("stopped from outside"), "{text}");
+    assert_eq!(containers(), Vec::<String>::new());
+}
+
+#[test]
+fn one_that_runs_out_of_memory_is_named_with_its_limit_and_peak() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    let line = "--engine native --sector-size 8MiB --phases p1 --sectors 8 --instances 1 --cores-per-instance 1 --without-alone --memory 48MiB";
+    home.scale(line)
+        .fails(1, &["container instance-0 ran out of memory", "its limit is 48.0 MiB", "peak was 48", "--memory"]);
+    assert_eq!(containers(), Vec::<String>::new());
+}
+
+#[test]
+fn a_full_disk_under_the_mount_is_a_sentence() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    let Some(disk) = Mount::tmpfs(&home.path("disk"), "size=24m") else {
+        return absent::absent("mount", "no right to mount a file system");
+    };
+    script(&home, &json!({"phases": {"p1": {"takes_s": 3.0}}}));
+    let binary = binary();
+    let line = format!("{MOCK} --run-dir {}/run", disk.0.display());
+    let mut run = home.spawn(&words(&binary, &line));
+    wait_for("progress", || home.run(&common::words("scale status")).stdout.matches("p1 mock #0").count() == 2);
+    disk.fill();
+    assert_eq!(run.wait().unwrap().code(), Some(1));
+    let said = fs::read_to_string(home.path("stderr")).unwrap();
+    assert!(said.contains("Error:") && said.contains("No space left on device"), "{said}");
+    assert_eq!(containers(), Vec::<String>::new());
+}
+
+#[test]
+fn an_engine_that_is_not_there_or_not_allowed_is_named_with_its_socket() {
+    let home = Home::with("DOCKER_HOST", "unix:///nowhere/engine.sock".as_ref());
+    let run = |home: &Home| home.run(&common::words("scale docker --image none --phases p1"));
+    run(&home).fails(3, &["/nowhere/engine.sock", "start it"]);
+    run(&Home::with("DOCKER_HOST", "tcp://host".as_ref())).fails(2, &["DOCKER_HOST", "tcp://host"]);
+    run(&Home::with("DOCKER_HOST", "ssh://-oProxyCommand=x".as_ref())).fails(2, &["names no machine"]);
+
+    let Some(_turn) = engine() else { return };
+    run(&Home::new()).fails(3, &["has no image none", "--image"]);
+    if sealbench::host::sys::user().0 != 0 {
+        return absent::absent("root", "another user's view needs root");
+    }
+    // As a user who is in no group that may use the socket, from a place that user can read.
+    let open = tempfile::tempdir().unwrap();
+    fs::set_permissions(open.path(), fs::Permissions::from_mode(0o777)).unwrap();
+    let program = open.path().join("sealbench");
+    fs::copy(env!("CARGO_BIN_EXE_sealbench"), &program).unwrap();
+    let mut command = std::process::Command::new(&program);
+    command.args(common::words("scale docker --image none --phases p1")).uid(65534).gid(65534).current_dir(open.path());
+    command.env("SEALBENCH_HOME", open.path().join("home")).env_remove("DOCKER_HOST");
+    let ended = common::Ended::from(command.output().unwrap());
+    ended.fails(3, &["/var/run/docker.sock", "group docker", "usermod"]);
+}
+
+#[test]
+fn containers_are_compared_with_processes_of_the_same_binary() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    script(&home, &json!({"phases": {"p1": {"samples": [10.0, 10.1, 9.9]}}}));
+    let said = home.scale(&format!("{MOCK} --against-processes 3")).success().stdout;
+    assert!(said.contains("processes") && said.contains("containers"), "{said}");
+    assert!(said.contains("not distinguishable"), "{said}");
+    let rows = home.run(&common::words("results list --limit 20")).success().stdout;
+    assert!(rows.matches("complete").count() >= 9, "three arms of three rounds: {rows}");
+}
+
+#[test]
+fn files_that_are_no_static_program_make_no_image() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    let own = env!("CARGO_BIN_EXE_sealbench");
+    home.run(&["scale", "docker", "--binary", own, "--phases", "p1"])
+        .fails(2, &["needs shared libraries", "docs/scale.md"]);
+    home.run(&["scale", "docker", "--binary", "/dev/null", "--phases", "p1"]).fails(2, &["/dev/null"]);
+}

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::sync::MutexGuard;
+use std::time::Duration;
 
 use common::docker::{binary, containers, docker, turn, words};
 use common::mount::Mount;
@@ -78,7 +79,7 @@ fn containers_make_the_same_sector_as_processes_and_leave_nothing() {
 fn what_the_container_is_allowed_is_the_least() {
     let Some(_turn) = engine() else { return };
     let home = Home::new();
-    script(&home, &json!({"phases": {"p1": {"takes_s": 20.0}}}));
+    script(&home, &json!({"phases": {"p1": {"takes_s": 60.0}}}));
     let binary = binary();
     let mut run = home.spawn(&words(&binary, MOCK));
     wait_for("two containers", || containers().len() == 2);
@@ -108,7 +109,9 @@ fn what_the_container_is_allowed_is_the_least() {
     // Another run on the same cores is refused, and the first goes on.
     home.run(&words(&binary, MOCK)).fails(3, &["are used by"]);
     assert_eq!(containers().len(), 2);
+    // The first lets the span end, the second does not. Two at once would be one.
     signal(run.id(), 2);
+    std::thread::sleep(Duration::from_millis(300));
     signal(run.id(), 2);
     assert_eq!(run.wait().unwrap().code(), Some(130));
     assert_eq!(containers(), Vec::<String>::new());

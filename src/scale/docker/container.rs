@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::Context;
+use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::{ContainerCreateBody, ContainerState, HostConfig, HostConfigLogConfig, Mount, MountType};
 use bollard::query_parameters::{AttachContainerOptions, CreateContainerOptions, RemoveContainerOptions};
@@ -36,6 +37,10 @@ pub fn hold() -> anyhow::Result<()> {
     io::copy(&mut io::stdin().lock(), &mut io::sink()).context("cannot wait for the end of stdin")?;
     Ok(())
 }
+
+/// How often, and after which pause, a removal is tried before it counts as failed.
+const REMOVALS: usize = 10;
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// How often the engine is asked whether a worker has ended.
 const POLL: Duration = Duration::from_millis(20);
@@ -151,14 +156,33 @@ impl Container {
     }
 }
 
+/// Ends a container and removes it. One that is just ending by itself may be in its own way: it is asked for again.
+pub fn remove(engine: &Engine, id: &str, name: &str) -> anyhow::Result<()> {
+    let what = format!("cannot remove the container {name}");
+    let ask = || {
+        let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+        engine.call(&what, |docker| async move {
+            match docker.remove_container(id, Some(options)).await {
+                Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
+                other => other,
+            }
+        })
+    };
+    for _ in 0..REMOVALS {
+        if ask().is_ok() {
+            return Ok(());
+        }
+        thread::sleep(PAUSE);
+    }
+    ask()
+}
+
 impl Drop for Container {
     /// What cannot be removed now is a leftover with a label: the next start finds it.
     fn drop(&mut self) {
         let tether = self.tether.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         self.handle.engine.block_on(async { drop(tether) });
-        let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
-        let id = self.handle.id.clone();
-        let _ = self.handle.engine.call("", |docker| async move { docker.remove_container(&id, Some(options)).await });
+        let _ = remove(&self.handle.engine, &self.handle.id, &self.handle.labels.name);
     }
 }
 

@@ -5,8 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
-use bollard::query_parameters::{ListContainersOptions, RemoveContainerOptions, TopOptions};
+use bollard::query_parameters::{ListContainersOptions, TopOptions};
 
+use super::container::remove;
 use super::engine::Engine;
 use super::labels::{Labels, OURS, here};
 use crate::disk::remove_dir;
@@ -55,10 +56,7 @@ fn read(summary: ContainerSummary) -> Option<Found> {
 pub fn clean(engine: &Engine, home: &Path) -> anyhow::Result<usize> {
     let orphans: Vec<Found> = list(engine)?.into_iter().filter(Found::is_orphan).collect();
     for orphan in &orphans {
-        let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
-        let id = orphan.id.clone();
-        let what = format!("cannot remove the container {} of a run that is gone", orphan.labels.name);
-        engine.call(&what, |docker| async move { docker.remove_container(&id, Some(options)).await })?;
+        remove(engine, &orphan.id, &orphan.labels.name)?;
         // Anyone may write labels: only what is where such runs are is removed.
         let dir = home.join("runs").join(&orphan.labels.run);
         if orphan.labels.transient && is_id(&orphan.labels.run) && orphan.labels.dir.starts_with(&dir) {

@@ -2,6 +2,8 @@
 
 #[path = "support/absent.rs"]
 mod absent;
+#[path = "support/docker_compose.rs"]
+mod docker_compose;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -141,21 +143,10 @@ fn compose_files_follow_the_public_schema() {
 
 #[test]
 fn docker_compose_takes_the_files_and_reads_the_same_words() {
-    let run = |program: &str, words: &[&str], dir: &Path| {
-        Command::new(program).args(words).args(["--file", "compose.yaml", "config"]).current_dir(dir).output().ok()
-    };
-    let works = |program: &str, words: &[&str]| {
-        Command::new(program).args(words).arg("version").output().is_ok_and(|output| output.status.success())
-    };
-    let (program, words): (&str, &[&str]) = match (works("docker", &["compose"]), works("docker-compose", &[])) {
-        (true, _) => ("docker", &["compose"]),
-        (_, true) => ("docker-compose", &[]),
-        _ => return absent::absent("docker-compose", "there is neither docker compose nor docker-compose"),
-    };
     for plan in [planned(NOTES), evil()] {
         let (_home, dir) = written(&plan);
         for model in names(&dir).into_iter().filter(|name| dir.join(name).is_dir()) {
-            let output = run(program, words, &dir.join(&model)).unwrap();
+            let Some(output) = docker_compose::config(&dir.join(&model)) else { return };
             assert!(output.status.success(), "{model}: {}", String::from_utf8_lossy(&output.stderr));
             let shown: Value = serde_saphyr::from_str(&String::from_utf8(output.stdout).unwrap()).unwrap();
             if plan.scenario.title != EVIL_NAME || !model.starts_with('1') {

@@ -94,7 +94,7 @@ pub fn read(files: &[PathBuf], options: &Options) -> anyhow::Result<Imported> {
     imported.keep_one_of_each(&mut wrong);
     imported.keep_possible(&mut wrong);
     imported.problems.extend(wrong.problems());
-    imported.runs.sort_by_cached_key(|run| (record::started(run), run.keys()));
+    imported.runs.sort_by_cached_key(|run| (record::started(run), run.keys()[0]));
     imported.rates = rates(imported.records());
     let members = imported.rates.iter().zip(0..).flat_map(|(of, rate)| of.members.iter().map(move |one| (one, rate)));
     let mark = |(one, rate): (&overlap::Member, usize)| Mark {
@@ -169,7 +169,13 @@ impl Imported {
         }
         self.problems.extend(found.problems);
         self.notes.extend(found.notes);
-        self.runs.extend(found.runs.into_iter().map(|run| Run { logged, ..run }));
+        let mut runs = found.runs;
+        runs.iter_mut().for_each(|run| run.logged = logged);
+        // The longer list takes in the shorter one: both may be long.
+        if runs.len() > self.runs.len() {
+            std::mem::swap(&mut runs, &mut self.runs);
+        }
+        self.runs.append(&mut runs);
         Ok(())
     }
 

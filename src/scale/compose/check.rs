@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// A YAML error has more text than anybody reads.
+/// Most places that the sentence has; the value has all.
 const MAX_SHOWN: usize = 200;
 
 /// One or several of the same character in a row.
@@ -131,16 +131,11 @@ impl Scan {
                 self.reject(number, column, c, why);
                 // A sign in another's clothes is read on as what it looks like.
                 at = if is_curly(c) && matches!(at, At::Start | At::Indent) { At::Curly } else { at };
-            } else if is_literal {
             } else if let Some(quote) = self.quote {
-                if c == '\\' && quote == '"' {
-                    characters.next();
-                } else if c == quote && (quote == '"' || next != '\'') {
-                    self.quote = None;
-                } else if c == quote {
+                if self.is_pair(quote, c, next) {
                     characters.next();
                 }
-            } else {
+            } else if !is_literal {
                 has_key |= c == ':' && matches!(next, ' ' | '\t');
                 at = self.plain(c, next, at);
             }
@@ -149,6 +144,18 @@ impl Scan {
         if !is_literal && self.quote.is_none() && self.flow == 0 && begins_block(line) {
             self.block = Some(spaces);
         }
+    }
+
+    /// A character within quotes: whether it stands for one thing together with the next, which then ends no quote.
+    fn is_pair(&mut self, quote: char, c: char, next: char) -> bool {
+        let is_pair = match quote {
+            '"' => c == '\\' && matches!(next, '"' | '\\'),
+            _ => c == quote && next == quote,
+        };
+        if c == quote && !is_pair {
+            self.quote = None;
+        }
+        is_pair
     }
 
     /// A character outside of quotes: what may come after it.

@@ -37,7 +37,7 @@ fn import(criterion: &mut Criterion) {
     group.bench_function("benchy log", |bencher| {
         bencher.iter(|| {
             let imported = read(black_box(std::slice::from_ref(&path)), &Options::default()).unwrap();
-            assert_eq!(imported.records.len(), 1);
+            assert_eq!(imported.runs(), 1);
         });
     });
     group.finish();

@@ -74,7 +74,8 @@ fn refuse_special(path: &Path) -> anyhow::Result<()> {
     }
 }
 
-fn parent(path: &Path) -> &Path {
+/// The directory that a path is in.
+pub fn parent(path: &Path) -> &Path {
     path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
@@ -109,10 +110,18 @@ impl Promised {
 
     /// Writes the file.
     pub fn write(self, bytes: &[u8]) -> anyhow::Result<()> {
+        self.fill(|out| Ok(out.write_all(bytes)?))
+    }
+
+    /// Writes the file, of any length.
+    pub fn fill(self, content: impl FnOnce(&mut dyn Write) -> anyhow::Result<()>) -> anyhow::Result<()> {
         let shown = self.path.display().to_string();
         let what = || format!("cannot write {shown}");
         let Promised { mut file, path } = self;
-        file.write_all(bytes).and_then(|()| file.as_file().sync_all()).with_context(what)?;
+        let mut out = BufWriter::new(&mut file);
+        content(&mut out).and_then(|()| Ok(out.flush()?)).with_context(what)?;
+        drop(out);
+        file.as_file().sync_all().with_context(what)?;
         file.persist(&path).map(drop).map_err(|e| e.error).with_context(what)
     }
 }

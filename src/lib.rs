@@ -22,3 +22,4 @@ pub mod sector;
 pub mod store;
 pub mod sweep;
 pub mod trial;
+pub mod yaml;

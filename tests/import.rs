@@ -282,3 +282,54 @@ fn reports_and_worker_logs_become_records() {
     let again = import(&home, &[], &logs).success();
     assert!(again.stdout.contains("0 runs imported, 4 were there already"), "{}", again.stdout);
 }
+
+/// A log of many runs of p2, each an hour long and after the one before.
+fn many(runs: u64) -> String {
+    let start: jiff::Timestamp = "2020-07-18T00:00:00Z".parse().unwrap();
+    let line = |hour: u64, what: &str| {
+        let time = start + jiff::SignedDuration::from_hours(hour as i64);
+        format!("thread_id: ThreadId(1) {} INFO {what}\n", time.strftime("%Y-%m-%d %H:%M:%S"))
+    };
+    let run = |number: u64| {
+        line(number, "[filecoin_proofs::api::seal_pledge] seal_pre_commit_phase2_all_zero: start")
+            + &line(number + 1, "[benchy::force] p34 disabled")
+    };
+    (0..runs).map(run).collect()
+}
+
+#[test]
+fn many_runs_of_one_log_take_little_memory() {
+    let home = Home::new();
+    fs::write(home.path("many.log"), many(10_000)).unwrap();
+    let sealbench = env!("CARGO_BIN_EXE_sealbench");
+    // Address space in KiB, of which the program itself takes half: a record of each run in memory would take more.
+    let script = format!("ulimit -v 70000; exec {sealbench} import many.log --dry-run");
+    let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(home.path("")).output().unwrap();
+    let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("10000 runs would be imported"), "{wrong}");
+    assert!(said.contains("and 9940 more"), "{said}");
+}
+
+#[test]
+fn what_many_runs_have_in_common_is_said_once() {
+    let home = Home::new();
+    fs::write(home.path("a.log"), many(5)).unwrap();
+    fs::write(home.path("b.log"), many(5)).unwrap();
+    let ended = home.run(&["import", "a.log", "b.log", "--dry-run"]).success();
+    assert_eq!(ended.stderr, "b.log: 5 runs that are in a.log too: each counted once\n");
+    let size = "thread_id: ThreadId(1) 2020-07-18 00:00:00 INFO [filecoin_proofs::caches] trying for: STACKED[2050]\n";
+    fs::write(home.path("c.log"), size.to_string() + &many(3)).unwrap();
+    home.run(&["import", "c.log"]).fails(2, &["c.log:2", "2 more runs of it"]);
+}
+
+#[test]
+fn the_records_file_may_not_be_one_of_the_logs() {
+    let home = Home::new();
+    let log = p2_log(&home, "run.log", "2020-07-18 05:00:00", "2020-07-18 06:00:00");
+    let text = fs::read_to_string(home.path(&log)).unwrap();
+    std::os::unix::fs::symlink(home.path(&log), home.path("link.log")).unwrap();
+    for named in ["run.log", "link.log"] {
+        home.run(&["import", named, "--json", "./run.log"]).fails(2, &["--json ./run.log", "one of the logs"]);
+        assert_eq!(fs::read_to_string(home.path(&log)).unwrap(), text);
+    }
+}

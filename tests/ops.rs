@@ -2,13 +2,15 @@
 
 #[path = "support/absent.rs"]
 mod absent;
+#[path = "support/docker_compose.rs"]
+mod docker_compose;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use clap::Parser;
-use sealbench::cli::Cli;
+use sealbench::cli::{Cli, run};
 use sealbench::error::exit_code;
 use sealbench::plan::ops::Target;
 use sealbench::plan::planner::{Plan, plan};
@@ -44,7 +46,7 @@ fn evil() -> Plan {
 fn written(plan: &Plan) -> (tempfile::TempDir, PathBuf) {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("ops");
-    Target::new(&dir, false).unwrap().write(plan).unwrap();
+    Target::new(&dir, false).unwrap().prepare(plan).unwrap().publish().unwrap();
     (home, dir)
 }
 
@@ -141,21 +143,10 @@ fn compose_files_follow_the_public_schema() {
 
 #[test]
 fn docker_compose_takes_the_files_and_reads_the_same_words() {
-    let run = |program: &str, words: &[&str], dir: &Path| {
-        Command::new(program).args(words).args(["--file", "compose.yaml", "config"]).current_dir(dir).output().ok()
-    };
-    let works = |program: &str, words: &[&str]| {
-        Command::new(program).args(words).arg("version").output().is_ok_and(|output| output.status.success())
-    };
-    let (program, words): (&str, &[&str]) = match (works("docker", &["compose"]), works("docker-compose", &[])) {
-        (true, _) => ("docker", &["compose"]),
-        (_, true) => ("docker-compose", &[]),
-        _ => return absent::absent("docker-compose", "there is neither docker compose nor docker-compose"),
-    };
     for plan in [planned(NOTES), evil()] {
         let (_home, dir) = written(&plan);
         for model in names(&dir).into_iter().filter(|name| dir.join(name).is_dir()) {
-            let output = run(program, words, &dir.join(&model)).unwrap();
+            let Some(output) = docker_compose::config(&dir.join(&model)) else { return };
             assert!(output.status.success(), "{model}: {}", String::from_utf8_lossy(&output.stderr));
             let shown: Value = serde_saphyr::from_str(&String::from_utf8(output.stdout).unwrap()).unwrap();
             if plan.scenario.title != EVIL_NAME || !model.starts_with('1') {
@@ -216,7 +207,7 @@ fn a_directory_with_other_files_is_left_alone() {
     };
     refused(&dir, false, "--force");
     fs::write(dir.join("stale"), "").unwrap();
-    Target::new(&dir, true).unwrap().write(&plan).unwrap();
+    Target::new(&dir, true).unwrap().prepare(&plan).unwrap().publish().unwrap();
     assert!(!dir.join("stale").exists() && dir.join("1-128-cores/compose.yaml").is_file());
     assert_eq!(names(home.path()), ["ops"], "nothing is left beside it");
     let other = home.path().join("other");
@@ -226,20 +217,31 @@ fn a_directory_with_other_files_is_left_alone() {
     refused(&other, true, "other files");
     refused(&other.join("mine"), true, "no directory");
     refused(&home.path().join("a/b"), false, "no directory");
+    for nameless in [".", "..", "/"] {
+        refused(Path::new(nameless), true, "its own name");
+    }
+    refused(Path::new("/proc"), true, "mounted");
     let link = home.path().join("link");
     std::os::unix::fs::symlink(&dir, &link).unwrap();
     refused(&link, true, "no directory");
 }
 
 #[test]
-fn a_mount_that_leaves_its_place_is_refused_and_nothing_is_written() {
+fn mounts_that_cannot_be_are_refused_before_anything_is_written() {
     let home = tempfile::tempdir().unwrap();
-    let dir = home.path().join("ops");
-    let mut scenario = Scenario::parse(NOTES).unwrap();
-    scenario.skus[0].volumes[0].mount = Some("/mnt/../etc".into());
-    let plan = plan(&scenario, Vec::new()).unwrap();
-    let error = Target::new(&dir, false).unwrap().write(&plan).unwrap_err();
-    assert_eq!(exit_code(&error), 2);
-    assert!(error.to_string().contains("mount '/mnt/../etc'"), "{error}");
-    assert!(names(home.path()).is_empty());
+    let (dir, json, scenario) =
+        (home.path().join("ops"), home.path().join("plan.json"), home.path().join("scenario.toml"));
+    let further = "size = \"2 TiB\"\n[[sku.volume]]\nmount = \"/mnt//a1/\"\n";
+    for (mounts, words) in [
+        ("count = 4\nmount = \"/mnt/../etc\"\n".to_string(), "mount '/mnt/../etc"),
+        (format!("count = 3\nmount = \"/mnt/a\"\n{further}"), "volumes 2 and 4 are both mounted at '/mnt//a1/'"),
+    ] {
+        fs::write(&scenario, NOTES.replacen("count = 4\n", &mounts, 1)).unwrap();
+        let words_of = ["sealbench", "plan", scenario.to_str().unwrap(), "--ops", dir.to_str().unwrap(), "--json"];
+        let cli = Cli::try_parse_from(words_of.into_iter().chain(json.to_str())).unwrap();
+        let error = run(cli).unwrap_err();
+        assert_eq!(exit_code(&error), 2);
+        assert!(error.to_string().contains(words), "{error}");
+        assert_eq!(names(home.path()), ["scenario.toml"]);
+    }
 }

@@ -1,9 +1,10 @@
 //! `sealbench import`.
 
 use std::io::{Write, stderr, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use serde::Serializer;
 
 use crate::disk::Promised;
 use crate::error::Stop;
@@ -64,7 +65,7 @@ pub struct ImportArgs {
 
 /// Runs the command; the tables go to stdout, what is left out and why to stderr.
 pub fn run(args: ImportArgs) -> anyhow::Result<()> {
-    let json = args.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
+    let json = args.json.as_deref().map(|path| promised(path, &args.logs)).transpose()?;
     let told = Told { cores: args.cores, instances: args.instances, sector_size: args.sector_size, host: args.host };
     let options = Options { format: args.format, cores_from_name: args.cores_from_name, told };
     let imported = read(&args.logs, &options)?;
@@ -72,28 +73,45 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
     if !imported.problems.is_empty() && !args.skip_bad {
         return Err(refusal(&imported));
     }
-    if imported.records.is_empty() {
+    if imported.runs() == 0 {
         return Err(Stop::Usage.error("no whole run was found: nothing to import"));
     }
     let mut out = stdout().lock();
-    let _ = write!(out, "{}\n{}", runs(&imported.records), rates(&imported.rates));
+    let _ = write!(out, "{}\n{}", runs(imported.records(), imported.phases()), rates(&imported.rates));
     if let Some(json) = json {
-        json.write(&serde_json::to_vec_pretty(&imported.records)?)?;
+        json.fill(|out| Ok(serde_json::Serializer::pretty(out).collect_seq(imported.records())?))?;
     }
     if args.dry_run {
-        let _ = writeln!(out, "\n{} runs would be imported", imported.records.len());
+        let _ = writeln!(out, "\n{} runs would be imported", imported.runs());
         return Ok(());
     }
-    let kept = store(&Store::open(&home()?)?, &imported.records)?;
-    let _ = writeln!(out, "\n{} runs imported, {} were there already", kept.new.len(), kept.known.len());
+    let kept = store(&Store::open(&home()?)?, imported.records())?;
+    let _ = writeln!(out, "\n{} runs imported, {} were there already", kept.new, kept.known);
     Ok(())
+}
+
+/// The file of `--json`. One of the logs it may not be: it would be lost.
+fn promised(path: &Path, logs: &[PathBuf]) -> anyhow::Result<Promised> {
+    let real = |path: &Path| path.canonicalize().ok();
+    if let Some(log) = logs.iter().find(|log| real(path).is_some_and(|path| real(log) == Some(path))) {
+        return Err(Stop::Usage.error(format!(
+            "--json {} is one of the logs ({}): name another file",
+            path.display(),
+            log.display()
+        )));
+    }
+    Promised::open("--json", path)
 }
 
 /// What was left out, and why.
 fn say(imported: &Imported) {
     let mut out = stderr().lock();
-    for (copy, kept) in &imported.duplicates {
-        let _ = writeln!(out, "{}: the same run as in {}: counted once", copy.display(), kept.display());
+    for ((copy, kept), count) in &imported.duplicates {
+        let (copy, kept) = (copy.display(), kept.display());
+        let _ = match count {
+            1 => writeln!(out, "{copy}: the same run as in {kept}: counted once"),
+            _ => writeln!(out, "{copy}: {count} runs that are in {kept} too: each counted once"),
+        };
     }
     for what in imported.notes.iter().chain(&imported.problems) {
         let _ = writeln!(out, "{}", crate::report::table::one_line(&what.to_string()));

@@ -90,6 +90,8 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
         let result = simulate(&scenario, &plan.purchase, days, args.seed).map_err(|e| Stop::Usage.error(e))?;
         plan.simulation = Some(result);
     }
+    // Everything that may be refused comes before the first file.
+    let ops = ops.map(|ops| ops.prepare(&plan)).transpose()?;
     let _ = stdout().write_all(report::text(&plan).as_bytes());
     if let Some(json) = json {
         json.write(&serde_json::to_vec_pretty(&plan)?)?;
@@ -101,7 +103,7 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
         file.write(html::render(&page::document(&plan)).as_bytes())?;
     }
     if let Some(ops) = ops {
-        ops.write(&plan)?;
+        ops.publish()?;
     }
     if let Some(sku) = &args.verify {
         let size = args.verify_size.unwrap_or_else(|| "8MiB".parse().expect("the default size is valid"));

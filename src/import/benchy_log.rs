@@ -8,7 +8,8 @@
 //! | p4 | `got groth params (N) while sealing`, after `seal_commit_phase2:start` | `seal_commit_phase2:finish` |
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -43,7 +44,7 @@ struct Thread {
 /// Reads the log line by line.
 #[derive(Debug)]
 pub struct BenchyLog {
-    file: PathBuf,
+    file: Arc<Path>,
     threads: BTreeMap<String, Thread>,
     /// Ends without a beginning that are a mistake only if nothing in the file begins.
     lost_end: Option<(u64, Phase)>,
@@ -52,8 +53,8 @@ pub struct BenchyLog {
 
 impl BenchyLog {
     /// Before the first line.
-    pub fn new(file: &Path) -> BenchyLog {
-        BenchyLog { file: file.to_path_buf(), threads: BTreeMap::new(), lost_end: None, starts: 0 }
+    pub fn new(file: &Arc<Path>) -> BenchyLog {
+        BenchyLog { file: Arc::clone(file), threads: BTreeMap::new(), lost_end: None, starts: 0 }
     }
 
     /// Takes a line's event.
@@ -70,12 +71,13 @@ impl BenchyLog {
                 found.problem(line, format!("more than {MAX_THREADS} threads seal in it: this is no log of benchy"));
                 return;
             }
-            self.threads.insert(name.to_string(), Thread::new(&self.file, name));
+            let thread = (!name.is_empty()).then(|| Arc::from(name));
+            self.threads.insert(name.to_string(), Thread::new(&self.file, thread));
         }
         let Some(thread) = self.threads.get_mut(name) else { return };
         thread.run.precision_of(stamp);
         match mark {
-            Mark::Files(cache, sealed) => thread.header(line, cache, sealed, found),
+            Mark::Files(cache, sealed) => thread.header(cache, sealed, found),
             Mark::Start(phase) => {
                 self.starts += 1;
                 thread.start(phase, stamp, line, found);
@@ -108,8 +110,7 @@ impl BenchyLog {
 }
 
 impl Thread {
-    fn new(file: &Path, name: &str) -> Thread {
-        let thread = (!name.is_empty()).then(|| name.to_string());
+    fn new(file: &Arc<Path>, thread: Option<Arc<str>>) -> Thread {
         Thread {
             run: Run { thread, ..Run::new(file, Format::BenchyLog) },
             open: [None; 4],
@@ -129,16 +130,14 @@ impl Thread {
             self.run.findings.push(Finding::new("unfinished", Severity::Info, text));
             self.run.unfinished = true;
         }
-        let file = self.run.log.clone();
-        let name = self.run.thread.clone().unwrap_or_default();
         let precision_ns = self.run.precision_ns;
-        let next = Thread::new(&file, &name);
+        let next = Thread::new(&self.run.log, self.run.thread.clone());
         let run = std::mem::replace(self, next).run;
         self.run.precision_ns = precision_ns;
         run
     }
 
-    fn header(&mut self, _line: u64, cache: &str, sealed: &str, found: &mut Findings) {
+    fn header(&mut self, cache: &str, sealed: &str, found: &mut Findings) {
         let run = self.take(found);
         found.run(run);
         self.run.cache_dir = Some(cache.to_string());
@@ -186,8 +185,7 @@ impl Thread {
             return true;
         }
         let lines = (open.line, line);
-        let done =
-            PhaseTime { phase, begun: Some(open.time), wall_s, cpu_s: None, spans: Vec::new(), repeat: 0, lines };
+        let done = PhaseTime { phase, begun: Some(open.time), wall_s, cpu_s: None, repeat: 0, lines };
         self.run.phases.push(done);
         true
     }

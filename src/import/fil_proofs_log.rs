@@ -1,7 +1,8 @@
 //! Today's logs: the lines of rust-fil-proofs, also behind the prefixes of lotus, curio and the system's journal.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,7 +19,7 @@ const MAX_OPEN: usize = 4096;
 const CIRCUIT_PROOFS: &str = "seal_commit_phase2_circuit_proofs";
 
 /// What tells executions apart that are under way at the same time.
-type Which = (Option<String>, Phase, Option<u64>);
+type Which = (Option<Arc<str>>, Phase, Option<u64>);
 
 /// An execution that has begun.
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +43,7 @@ struct Open {
 /// Reads the log line by line.
 #[derive(Debug)]
 pub struct ProofsLog {
-    file: PathBuf,
+    file: Arc<Path>,
     open: BTreeMap<Which, Open>,
     /// Executions one after the other, of one sector.
     run: Option<Run>,
@@ -50,8 +51,8 @@ pub struct ProofsLog {
 
 impl ProofsLog {
     /// Before the first line.
-    pub fn new(file: &Path) -> ProofsLog {
-        ProofsLog { file: file.to_path_buf(), open: BTreeMap::new(), run: None }
+    pub fn new(file: &Arc<Path>) -> ProofsLog {
+        ProofsLog { file: Arc::clone(file), open: BTreeMap::new(), run: None }
     }
 
     /// Takes a line's event.
@@ -72,7 +73,7 @@ impl ProofsLog {
             found.problem(line, format!("'{}' has no time before it that can be read", step.name));
             return;
         };
-        let which = (event.process.map(str::to_string), phase, step.sector);
+        let which = (event.process.map(Arc::from), phase, step.sector);
         match step.edge {
             Edge::Start => self.start(which, &step, stamp, line, found),
             Edge::Finish => self.finish(which, &step, stamp, line, found),
@@ -161,7 +162,7 @@ impl ProofsLog {
             (open.time, seconds(open.time, stamp.time))
         };
         let lines = (open.line, line);
-        let done = PhaseTime { phase, begun: Some(begun), wall_s, cpu_s: None, spans: Vec::new(), repeat: 0, lines };
+        let done = PhaseTime { phase, begun: Some(begun), wall_s, cpu_s: None, repeat: 0, lines };
         let joins = self.run.as_ref().is_some_and(|run| !open.beside && follows(run, &done, &process, sector));
         if !joins {
             self.flush(found);
@@ -210,7 +211,7 @@ fn phase(step: &Step<'_>) -> Option<Phase> {
 }
 
 /// Whether an execution belongs to a run: the same sector's next phase, after the one before.
-fn follows(run: &Run, next: &PhaseTime, process: &Option<String>, sector: Option<u64>) -> bool {
+fn follows(run: &Run, next: &PhaseTime, process: &Option<Arc<str>>, sector: Option<u64>) -> bool {
     let same_sector = run.sector.is_none() || sector.is_none() || run.sector == sector;
     let after = run.phases.last().is_some_and(|last| {
         let end = last.begun.and_then(|begun| begun.checked_add(SignedDuration::from_secs_f64(last.wall_s)).ok());
@@ -227,14 +228,25 @@ fn p4(open: &Open, stamp: Stamp, findings: &mut Vec<Finding>) -> (Timestamp, f64
         return (begun, seconds(begun, stamp.time));
     }
     let [synthesis, prover] = open.prover_lines;
-    if synthesis > 0 && synthesis == prover {
+    let window_s = seconds(open.time, stamp.time);
+    // The clock's step is what both moments may be off.
+    let fits = open.prover_s <= window_s + stamp.step_ns() / 1e9;
+    if synthesis > 0 && synthesis == prover && fits {
         let text = "p4 is the prover's synthesis time and prover time: the log does not say when the parameters were in memory";
         findings.push(Finding::new("prover-times", Severity::Info, text));
         let begun = stamp.time.checked_sub(SignedDuration::from_secs_f64(open.prover_s)).unwrap_or(open.time);
-        return (begun, open.prover_s);
+        return (begun.max(open.time), open.prover_s);
+    }
+    if !fits {
+        let text = format!(
+            "the prover's own times add up to {} s, more than the {window_s} s between start and finish: they are of several proofs and \
+             not taken",
+            open.prover_s
+        );
+        findings.push(Finding::new("prover-times-too-long", Severity::Warning, text));
     }
     findings.push(includes_params());
-    (open.time, seconds(open.time, stamp.time))
+    (open.time, window_s)
 }
 
 #[cfg(test)]
@@ -296,6 +308,29 @@ mod tests {
             line("01:10:00.000", "seal_commit_phase2_circuit_proofs:finish: SectorId(1)"),
         ]);
         assert_eq!(times(&curio), vec![vec![(Phase::P4, 600.0)]]);
+    }
+
+    #[test]
+    fn prover_times_that_are_longer_than_the_proof_are_not_its_own() {
+        let prover = |what: &str| format!("2026-01-02T01:05:00.000 INFO bellperson::groth16::prover > {what}\n");
+        let took = |synthesis: &str, time: &str| {
+            found(&[
+                line("01:00:00.000", "seal_commit_phase2:start: SectorId(1)"),
+                prover(&format!("synthesis time: {synthesis}")),
+                prover("prover time: 300s"),
+                line(time, "seal_commit_phase2:finish: SectorId(1)"),
+            ])
+        };
+        let long = took("300.5s", "01:10:00.000");
+        assert_eq!(times(&long), vec![vec![(Phase::P4, 600.0)]], "from start to finish");
+        let codes: Vec<&str> = long.runs[0].findings.iter().map(|finding| finding.code.as_str()).collect();
+        assert_eq!(codes, ["prover-times-too-long", "params-included"]);
+        assert!(long.runs[0].findings[0].text.contains("600.5 s, more than the 600 s"));
+        let whole = took("300.5s", "01:10:00.500");
+        assert_eq!(
+            (times(&whole), whole.runs[0].findings[0].code.as_str()),
+            (vec![vec![(Phase::P4, 600.5)]], "prover-times")
+        );
     }
 
     #[test]

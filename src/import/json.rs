@@ -3,7 +3,8 @@
 //! A phase that was skipped is 0 in both; such a phase is absent here.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -21,7 +22,7 @@ const OPENINGS: [&str; 4] = ["{\"git\"", "{\"inputs\"", "{\"EnvVar\"", "{\"Secto
 /// Finds balanced objects in the lines of a log and reads those that are reports.
 #[derive(Debug)]
 pub struct JsonReports {
-    file: PathBuf,
+    file: Arc<Path>,
     /// The object so far; empty outside of one.
     text: String,
     begins: u64,
@@ -32,9 +33,9 @@ pub struct JsonReports {
 
 impl JsonReports {
     /// Before the first line.
-    pub fn new(file: &Path) -> JsonReports {
+    pub fn new(file: &Arc<Path>) -> JsonReports {
         JsonReports {
-            file: file.to_path_buf(),
+            file: Arc::clone(file),
             text: String::new(),
             begins: 0,
             depth: 0,
@@ -47,7 +48,7 @@ impl JsonReports {
     pub fn line(&mut self, number: u64, text: &str, only: Option<Format>, found: &mut Findings) {
         // Only a new object begins in the first column: what was open is not one.
         if text.starts_with('{') {
-            self.forget();
+            self.cut_off(found);
         }
         let mut rest = text;
         loop {
@@ -63,16 +64,25 @@ impl JsonReports {
                     self.report(&object, (self.begins, number), only, found);
                     rest = &rest[end..];
                 }
-                None => return,
+                None => break,
             }
+        }
+        if self.text.len() > MAX_REPORT {
+            self.cut_off(found);
         }
     }
 
     /// The end of the file.
-    pub fn end(self, found: &mut Findings) {
-        if is_report(&self.text) {
-            found.problem(self.begins, "a JSON report begins here and does not end: the file is cut off".to_string());
+    pub fn end(mut self, found: &mut Findings) {
+        self.cut_off(found);
+    }
+
+    /// Gives up an object that has no end, and names it if it is the beginning of a report.
+    fn cut_off(&mut self, found: &mut Findings) {
+        if is_report(&self.text) || begins_report(&self.text) {
+            found.problem(self.begins, "a JSON report begins here and does not end: it is cut off".to_string());
         }
+        self.forget();
     }
 
     fn forget(&mut self) {
@@ -107,9 +117,6 @@ impl JsonReports {
         }
         self.text.push_str(text);
         self.text.push('\n');
-        if self.text.len() > MAX_REPORT {
-            self.forget();
-        }
         None
     }
 
@@ -150,6 +157,12 @@ fn opening(text: &str) -> Option<usize> {
 
 fn is_report(text: &str) -> bool {
     (text.contains("\"inputs\"") && text.contains("\"outputs\"")) || text.contains("\"SealingResults\"")
+}
+
+/// Whether a text begins as reports do, however it is indented.
+fn begins_report(text: &str) -> bool {
+    let start: String = text.chars().filter(|c| !c.is_whitespace()).take(20).collect();
+    OPENINGS.iter().any(|opening| start.starts_with(opening))
 }
 
 /// A report's values by name, whatever way of writing names its generation has: `replicationTimeMs`, `replication-time-ms` and
@@ -196,7 +209,7 @@ fn benchy(
     value: &Value,
     inputs: &Fields<'_>,
     outputs: &Fields<'_>,
-    file: &Path,
+    file: &Arc<Path>,
     lines: (u64, u64),
     found: &mut Findings,
 ) {
@@ -207,9 +220,9 @@ fn benchy(
     run.layers = small(["stacked_layers", "layers"]);
     run.partitions = small(["porep_partitions", "partitions"]);
     run.revision = value.get("git").and_then(|git| git.get("hash")?.as_str()).map(str::to_string);
-    run.machine = value.get("system").and_then(fields).map(|system| machine(&system)).unwrap_or_default();
+    run.machine = value.get("system").and_then(fields).map(|system| Box::new(machine(&system)));
     let mut add = |run: &mut Run, phase, (wall_s, cpu_s): (f64, Option<f64>)| {
-        run.phases.push(PhaseTime { phase, begun: None, wall_s, cpu_s, spans: Vec::new(), repeat: 0, lines });
+        run.phases.push(PhaseTime { phase, begun: None, wall_s, cpu_s, repeat: 0, lines });
     };
     if outputs.contains_key("replication_wall_time_ms") || outputs.contains_key("replication_time_ms") {
         stacked(&mut run, outputs, &mut add);
@@ -326,7 +339,7 @@ fn machine(system: &Fields<'_>) -> Machine {
 }
 
 /// `lotus-bench sealing --json-out`: durations are Go's, whole nanoseconds.
-fn lotus(value: &Value, file: &Path, lines: (u64, u64), found: &mut Findings) {
+fn lotus(value: &Value, file: &Arc<Path>, lines: (u64, u64), found: &mut Findings) {
     let mut run = Run::new(file, Format::LotusJson);
     run.sector_bytes = value.get("SectorSize").and_then(size);
     let results = value.get("SealingResults").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
@@ -335,15 +348,7 @@ fn lotus(value: &Value, file: &Path, lines: (u64, u64), found: &mut Findings) {
         for (phase, name) in Phase::ALL.into_iter().zip(["PreCommit1", "PreCommit2", "Commit1", "Commit2"]) {
             if let Some(wall_s) = nanoseconds(name) {
                 let repeat = repeat as u32;
-                run.phases.push(PhaseTime {
-                    phase,
-                    begun: None,
-                    wall_s,
-                    cpu_s: None,
-                    spans: Vec::new(),
-                    repeat,
-                    lines,
-                });
+                run.phases.push(PhaseTime { phase, begun: None, wall_s, cpu_s: None, repeat, lines });
             }
         }
         if nanoseconds("PreCommit").or(nanoseconds("Commit")).is_some() {
@@ -379,8 +384,9 @@ mod tests {
         let run = &found.runs[0];
         assert_eq!(times(run), [(Phase::P2, 1.5, Some(9.0))]);
         assert_eq!((run.sector_bytes, run.max_rss_bytes), (Some(32 << 30), Some(102_400)));
+        let machine = run.machine.as_ref().unwrap();
         assert_eq!(
-            (run.machine.cpu.as_deref(), run.machine.base_mhz, run.machine.threads),
+            (machine.cpu.as_deref(), machine.base_mhz, machine.threads),
             (Some("AMD EPYC 7742"), Some(2250), Some(128))
         );
         assert_eq!(run.revision.as_deref(), Some("abc"));
@@ -440,5 +446,21 @@ mod tests {
         assert_eq!((cut.runs.len(), cut.problems[0].line), (1, 5));
         let damaged = scan(text.replace("2048", "20x48").as_bytes());
         assert_eq!((damaged.runs.len(), damaged.problems.len()), (0, 2));
+    }
+
+    #[test]
+    fn a_report_that_is_cut_off_is_named_whatever_follows() {
+        let report = r#"{"inputs":{"sector-size":2048},"outputs":{"seal-commit-phase1-wall-time-ms":7}}"#;
+        let noise = "2026-01-02T03:04:05 INFO x > {\"a\": 1}\n".repeat(MAX_REPORT / 20);
+        for cut in [report.len() - 5, 30] {
+            for between in ["", &noise] {
+                let text = format!("x\n{}\n{between}{report}\n", &report[..cut]);
+                let found = scan(text.as_bytes());
+                let problems: Vec<(u64, bool)> =
+                    found.problems.iter().map(|problem| (problem.line, problem.text.contains("cut off"))).collect();
+                assert_eq!((problems, found.runs.len()), (vec![(2, true)], 1), "{cut} {}", between.len());
+            }
+        }
+        assert_eq!(scan(b"{ no object\n{\"a\": {\n" as &[u8]).problems, []);
     }
 }

@@ -24,6 +24,13 @@ pub struct Stamp {
     pub digits: u32,
 }
 
+impl Stamp {
+    /// The smallest step of the clock that the digits show, nanoseconds.
+    pub fn step_ns(self) -> f64 {
+        10f64.powi(9 - self.digits as i32)
+    }
+}
+
 /// A line that says which module it comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Event<'a> {

@@ -1,6 +1,7 @@
 //! The text that lotus-bench prints: the block after `results (v28) SectorSize:(N), SectorNumber:(M)` and the lines of `simple`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use super::line::duration;
 use super::run::{Findings, Format, PhaseTime, Run};
@@ -14,7 +15,7 @@ const MAX_SECTORS: u64 = 1 << 20;
 /// Reads the text line by line.
 #[derive(Debug)]
 pub struct LotusText {
-    file: PathBuf,
+    file: Arc<Path>,
     run: Option<Run>,
     /// Sectors that the block's figures are the sum of.
     sectors: u64,
@@ -22,8 +23,8 @@ pub struct LotusText {
 
 impl LotusText {
     /// Before the first line.
-    pub fn new(file: &Path) -> LotusText {
-        LotusText { file: file.to_path_buf(), run: None, sectors: 1 }
+    pub fn new(file: &Arc<Path>) -> LotusText {
+        LotusText { file: Arc::clone(file), run: None, sectors: 1 }
     }
 
     /// Takes a line; indented and quoted ones too, as in the results that people publish.
@@ -120,15 +121,7 @@ fn keep(run: &mut Run, phase: Phase, took: &str, sectors: u64, line: u64) {
         run.findings.push(lotus_commit2());
     }
     let wall_s = seconds / sectors as f64;
-    run.phases.push(PhaseTime {
-        phase,
-        begun: None,
-        wall_s,
-        cpu_s: None,
-        spans: Vec::new(),
-        repeat: 0,
-        lines: (line, line),
-    });
+    run.phases.push(PhaseTime { phase, begun: None, wall_s, cpu_s: None, repeat: 0, lines: (line, line) });
 }
 
 /// lotus-bench times a call that reads the parameters.

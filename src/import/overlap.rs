@@ -1,6 +1,7 @@
 //! Which imported runs were under way at the same time, and the rates that follow: a sum of rates is a machine's rate only if its
 //! instances ran side by side.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
@@ -9,7 +10,7 @@ use super::record::{CORES, LOG};
 use crate::measure::stats::median;
 use crate::phase::Phase;
 use crate::sector::SectorSize;
-use crate::trial::aggregate::{self, Part};
+use crate::trial::aggregate::{self, Part, Timed};
 use crate::trial::record::{Origin, PhaseRecord, Record};
 
 /// From this share of the slowest instance's time on, instances that ran all together ran side by side.
@@ -82,13 +83,29 @@ pub struct Member {
     pub instance: u32,
 }
 
-/// An execution with its place.
-struct Sample<'a> {
+/// An execution with its place: what is kept of a record, since there may be hundreds of thousands.
+struct Sample {
     record: usize,
     phase: usize,
-    log: &'a str,
+    /// Number of the log.
+    log: usize,
     window: Option<(Timestamp, Timestamp)>,
-    run: &'a PhaseRecord,
+    wall_s: f64,
+}
+
+impl Timed for &Sample {
+    fn begun_s(&self) -> Option<f64> {
+        self.window.map(|(begun, _)| aggregate::seconds(begun))
+    }
+
+    fn wall_s(&self) -> f64 {
+        self.wall_s
+    }
+
+    /// A log's runs seal one sector each.
+    fn sectors(&self) -> u32 {
+        1
+    }
 }
 
 /// What executions must have in common to be one rate.
@@ -104,16 +121,19 @@ struct Kind {
 ///
 /// Executions are one rate if they have the machine, the phase, the sector size and the cores in common and their time windows are connected.
 /// Those that were never beside another are one rate too, which is not concurrent if they come from several logs: each log is an instance.
-pub fn rates(records: &[Record]) -> Vec<Rate> {
+pub fn rates<R: Borrow<Record>>(records: impl IntoIterator<Item = R>) -> Vec<Rate> {
     let mut groups: BTreeMap<Kind, Vec<Sample>> = BTreeMap::new();
-    for (number, record) in records.iter().enumerate() {
+    let mut logs: BTreeMap<String, usize> = BTreeMap::new();
+    for (number, record) in records.into_iter().enumerate() {
+        let record = record.borrow();
         let settings = &record.spec.settings;
-        let log = settings.get(LOG).map_or("", String::as_str);
+        let (known, log) = (logs.len(), settings.get(LOG).cloned().unwrap_or_default());
+        let log = *logs.entry(log).or_insert(known);
         let cores: Option<u32> = settings.get(CORES).and_then(|cores| cores.parse().ok());
         let timed = super::record::has_times(record);
         for (place, run) in record.phases.iter().enumerate().filter(|(_, run)| counts(run)) {
             let window = timed.then(|| window(run)).flatten();
-            let sample = Sample { record: number, phase: place, log, window, run };
+            let sample = Sample { record: number, phase: place, log, window, wall_s: run.wall_s };
             let sector_size = record.spec.resolved.shape.sector_size;
             let kind = Kind { phase: run.phase, sector_size, cores, host: record.host.hostname.clone() };
             groups.entry(kind).or_default().push(sample);
@@ -137,7 +157,7 @@ fn window(run: &PhaseRecord) -> Option<(Timestamp, Timestamp)> {
 }
 
 /// Executions whose windows are connected; then all that were alone; then those without times.
-fn split<'a, 'b>(samples: &'b [Sample<'a>]) -> Vec<Vec<&'b Sample<'a>>> {
+fn split(samples: &[Sample]) -> Vec<Vec<&Sample>> {
     let (mut timed, untimed): (Vec<&Sample>, Vec<&Sample>) = samples.iter().partition(|sample| sample.window.is_some());
     timed.sort_by_key(|sample| (sample.window, sample.log, sample.record));
     let mut parts: Vec<Vec<&Sample>> = Vec::new();
@@ -158,7 +178,7 @@ fn split<'a, 'b>(samples: &'b [Sample<'a>]) -> Vec<Vec<&'b Sample<'a>>> {
 }
 
 /// The executions by instance: each log is one, and more than one where its executions are under way at once.
-fn lanes<'a, 'b>(samples: &[&'b Sample<'a>]) -> Vec<Vec<&'b Sample<'a>>> {
+fn lanes<'a>(samples: &[&'a Sample]) -> Vec<Vec<&'a Sample>> {
     let mut lanes: Vec<Vec<&Sample>> = Vec::new();
     for sample in samples {
         let free = |lane: &&mut Vec<&Sample>| {
@@ -192,14 +212,11 @@ fn most_at_once(samples: &[&Sample]) -> Option<u32> {
 fn rate(kind: &Kind, samples: &[&Sample]) -> Option<Rate> {
     let Kind { phase, sector_size, cores, host } = kind.clone();
     let lanes = lanes(samples);
-    let parts: Vec<Part> = lanes
-        .iter()
-        .map(|lane| Part { runs: lane.iter().map(|sample| sample.run).collect(), failed_at: None })
-        .collect();
+    let parts: Vec<Part<&Sample>> = lanes.iter().map(|lane| Part { runs: lane.clone(), failed_at: None }).collect();
     let at_once = most_at_once(samples);
     let window = at_once.and_then(|_| aggregate::window(&parts));
-    let sum = aggregate::of(&parts, window, sector_size.bytes(), &[])?;
-    let walls: Vec<f64> = samples.iter().map(|sample| sample.run.wall_s).collect();
+    let sum = aggregate::sum(&parts, window)?;
+    let walls: Vec<f64> = samples.iter().map(|sample| sample.wall_s).collect();
     let median_s = median(&walls)?;
     let together = match at_once {
         _ if lanes.len() == 1 => Together::Alone,

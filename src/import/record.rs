@@ -41,23 +41,18 @@ pub struct Told {
     pub host: Option<String>,
 }
 
-/// The record of a run. `cores` are those that its name or the user says; `time` is when it was logged, for a report without times. `build` is
-/// the binary that imports.
-///
-/// An error is the sentence about a run that no record can hold.
-pub fn record(
-    run: &Run,
-    told: &Told,
-    cores: Option<u32>,
-    time: Timestamp,
-    build: &BuildInfo,
-) -> Result<Record, String> {
+/// The record of a run that [`sector_size`] has a size for. `cores` are those that its name or the user says; `build` is the binary that
+/// imports.
+pub fn record(run: &Run, told: &Told, sector_size: SectorSize, cores: Option<u32>, build: &BuildInfo) -> Record {
     let mut findings = vec![imported(run)];
-    let sector_size = sector_size(run, told, &mut findings)?;
+    if run.sector_bytes.is_none() && told.sector_size.is_none() {
+        let text = "the log does not say the sector size: 32GiB is assumed (--sector-size says another)";
+        findings.push(Finding::new("sector-size-assumed", Severity::Warning, text));
+    }
     findings.extend(run.findings.iter().cloned());
     let shape = shape(run, sector_size);
     let keys: Vec<String> = run.keys().iter().map(Key::to_string).collect();
-    let started = run.phases.iter().filter_map(|phase| phase.begun).min().unwrap_or(time);
+    let started = started(run);
     if run.format == Format::BenchyLog || run.format == Format::ProofsLog {
         findings.extend(too_short(run));
     } else {
@@ -65,12 +60,12 @@ pub fn record(
         findings.push(Finding::new("no-times", Severity::Info, text));
     }
     let phases: Vec<PhaseRecord> = run.phases.iter().map(|phase| phase_record(run, phase, told, started)).collect();
-    Ok(Record {
+    Record {
         schema: SCHEMA.to_string(),
-        id: id(run, started, &keys),
+        id: id(run, &keys),
         started_at: started.to_string(),
         state: if run.unfinished { RunState::Interrupted } else { RunState::Complete },
-        host: host(&run.machine, told),
+        host: host(run.machine.as_deref(), told),
         build: build.clone(),
         spec: SpecRecord {
             given: vec!["sealbench".to_string(), "import".to_string(), run.log.display().to_string()],
@@ -85,7 +80,12 @@ pub fn record(
         phases,
         aggregates: Vec::new(),
         validity: Validity { reportable: false, rules: Vec::new(), findings },
-    })
+    }
+}
+
+/// When a run began, or was logged if its log has no times.
+pub fn started(run: &Run) -> Timestamp {
+    run.phases.iter().filter_map(|phase| phase.begun).min().unwrap_or(run.logged)
 }
 
 /// Whether the times of a record's phases are those of its log.
@@ -97,12 +97,13 @@ pub fn has_times(record: &Record) -> bool {
 /// The keys of a record's phases.
 pub fn keys(record: &Record) -> Vec<Key> {
     let keys = record.spec.settings.get(KEYS).map_or("", String::as_str);
-    keys.split(',').filter(|key| !key.is_empty()).map(Key::from).collect()
+    keys.split(',').filter_map(|key| key.parse().ok()).collect()
 }
 
 /// The same phases give the same id, whatever the file is called.
-fn id(run: &Run, started: Timestamp, keys: &[String]) -> String {
-    let time = if run.format.has_times() { started.strftime("%Y%m%dT%H%M%SZ-").to_string() } else { String::new() };
+fn id(run: &Run, keys: &[String]) -> String {
+    let time =
+        if run.format.has_times() { started(run).strftime("%Y%m%dT%H%M%SZ-").to_string() } else { String::new() };
     id_of(&format!("{ID_START}{time}"), keys)
 }
 
@@ -122,7 +123,8 @@ fn imported(run: &Run) -> Finding {
     Finding::new("imported", Severity::Info, text)
 }
 
-fn sector_size(run: &Run, told: &Told, findings: &mut Vec<Finding>) -> Result<SectorSize, String> {
+/// The sector size of a run: the log's, or what was told, or 32 GiB. The error is the sentence about a run that no record can hold.
+pub fn sector_size(run: &Run, told: &Told) -> Result<SectorSize, String> {
     match (run.sector_bytes, told.sector_size) {
         (Some(bytes), told) => {
             let size = SectorSize::try_from(bytes)
@@ -135,11 +137,7 @@ fn sector_size(run: &Run, told: &Told, findings: &mut Vec<Finding>) -> Result<Se
             Ok(size)
         }
         (None, Some(told)) => Ok(told),
-        (None, None) => {
-            let text = "the log does not say the sector size: 32GiB is assumed (--sector-size says another)";
-            findings.push(Finding::new("sector-size-assumed", Severity::Warning, text));
-            SectorSize::try_from(32 << 30)
-        }
+        (None, None) => SectorSize::try_from(32 << 30),
     }
 }
 
@@ -166,8 +164,9 @@ fn too_short(run: &Run) -> Option<Finding> {
     Some(Finding::new("coarse-clock", Severity::Warning, text))
 }
 
-fn host(machine: &Machine, told: &Told) -> HostInfo {
+fn host(machine: Option<&Machine>, told: &Told) -> HostInfo {
     let mut host = HostInfo { hostname: told.host.clone(), ..HostInfo::default() };
+    let Some(machine) = machine else { return host };
     host.cpu.model.clone_from(&machine.cpu);
     host.frequency.base_mhz = machine.base_mhz;
     host.frequency.max_mhz = machine.max_mhz;
@@ -226,8 +225,8 @@ fn settings(run: &Run, told: &Told, cores: Option<u32>, keys: &[String]) -> BTre
         (CORES, cores.map(|cores| cores.to_string())),
         (INSTANCES, told.instances.map(|instances| instances.to_string())),
         ("import.lines", Some(run.phases.iter().map(lines).collect::<Vec<_>>().join(", "))),
-        ("import.thread", run.thread.clone()),
-        ("import.process", run.process.clone()),
+        ("import.thread", run.thread.as_deref().map(str::to_string)),
+        ("import.process", run.process.as_deref().map(str::to_string)),
         ("import.sector", run.sector.map(|sector| sector.to_string())),
         ("import.cache_dir", run.cache_dir.clone()),
         ("import.sealed_file", run.sealed_file.clone()),
@@ -255,7 +254,7 @@ fn phase_record(run: &Run, phase: &PhaseTime, told: &Told, started: Timestamp) -
         started_at: phase.begun.unwrap_or(started).to_string(),
         wall_s: phase.wall_s,
         cpu_s: phase.cpu_s,
-        spans: phase.spans.clone(),
+        spans: Vec::new(),
         max_rss_bytes: run.max_rss_bytes,
         estimated_rss_bytes: None,
         read_bytes: None,

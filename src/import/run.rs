@@ -1,14 +1,17 @@
 //! What was found in a log, before it becomes records.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::num::ParseIntError;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::line::Stamp;
 use crate::phase::Phase;
-use crate::trial::record::{Finding, Span};
+use crate::trial::record::Finding;
 
 /// A kind of log or report that can be imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
@@ -47,7 +50,7 @@ impl Format {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     /// The file.
-    pub file: PathBuf,
+    pub file: Arc<Path>,
     /// The line, from 1; 0 for the whole file.
     pub line: u64,
     /// What is wrong, one sentence.
@@ -75,8 +78,6 @@ pub struct PhaseTime {
     pub wall_s: f64,
     /// CPU time, seconds.
     pub cpu_s: Option<f64>,
-    /// Its parts, where the report has them.
-    pub spans: Vec<Span>,
     /// Which of several executions, from 0.
     pub repeat: u32,
     /// Its first and last line.
@@ -102,17 +103,19 @@ pub struct Machine {
     pub kernel: Option<String>,
 }
 
-/// One run in a log.
+/// One run in a log. A log may hold hundreds of thousands, so this has what differs between them and shares the rest.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     /// The log.
-    pub log: PathBuf,
+    pub log: Arc<Path>,
     /// What it was read as.
     pub format: Format,
+    /// When it was logged, for a report without times.
+    pub logged: Timestamp,
     /// The thread that sealed.
-    pub thread: Option<String>,
+    pub thread: Option<Arc<str>>,
     /// The process.
-    pub process: Option<String>,
+    pub process: Option<Arc<str>>,
     /// The sector's number.
     pub sector: Option<u64>,
     /// Sector size in bytes, if the log says it.
@@ -127,8 +130,8 @@ pub struct Run {
     pub sealed_file: Option<String>,
     /// The revision of the software.
     pub revision: Option<String>,
-    /// The machine.
-    pub machine: Machine,
+    /// The machine, where the report describes it.
+    pub machine: Option<Box<Machine>>,
     /// Peak memory of the process, bytes.
     pub max_rss_bytes: Option<u64>,
     /// The phases that are whole.
@@ -143,10 +146,11 @@ pub struct Run {
 
 impl Run {
     /// A run in which nothing was found yet.
-    pub fn new(log: &Path, format: Format) -> Run {
+    pub fn new(log: &Arc<Path>, format: Format) -> Run {
         Run {
-            log: log.to_path_buf(),
+            log: Arc::clone(log),
             format,
+            logged: Timestamp::UNIX_EPOCH,
             thread: None,
             process: None,
             sector: None,
@@ -156,7 +160,7 @@ impl Run {
             cache_dir: None,
             sealed_file: None,
             revision: None,
-            machine: Machine::default(),
+            machine: None,
             max_rss_bytes: None,
             phases: Vec::new(),
             unfinished: false,
@@ -167,7 +171,7 @@ impl Run {
 
     /// Notes the precision of a time in it.
     pub fn precision_of(&mut self, stamp: Stamp) {
-        self.precision_ns = self.precision_ns.max(10f64.powi(9 - stamp.digits as i32));
+        self.precision_ns = self.precision_ns.max(stamp.step_ns());
     }
 
     /// What tells each phase from every other one that was ever logged, whatever the file is called: its times, thread and sector; of a
@@ -189,23 +193,24 @@ impl Run {
     }
 }
 
-fn hash(text: &str) -> String {
-    blake3::hash(text.as_bytes()).to_hex()[..16].to_string()
+fn hash(text: &str) -> u64 {
+    let hash = blake3::hash(text.as_bytes());
+    hash.as_bytes()[..8].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
 
 /// Tells one execution of a phase from all others.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// Hash of what was logged.
-    pub content: String,
+    pub content: u64,
     /// Hash of the files that were sealed; none if the log does not name them, as an excerpt of a log may not.
-    pub files: Option<String>,
+    pub files: Option<u64>,
 }
 
 impl Key {
     /// Whether both are the same execution: no time, thread or file speaks against it.
     pub fn is(&self, other: &Key) -> bool {
-        let same_files = match (&self.files, &other.files) {
+        let same_files = match (self.files, other.files) {
             (Some(a), Some(b)) => a == b,
             _ => true,
         };
@@ -213,42 +218,53 @@ impl Key {
     }
 }
 
-/// Executions that are known, each with a number, found by what was logged.
-#[derive(Debug, Default)]
-pub struct Seen {
-    by_content: HashMap<String, Vec<(Key, usize)>>,
+/// Executions that are known, each with what is kept about it.
+#[derive(Debug)]
+pub struct Seen<T> {
+    known: BTreeMap<Key, T>,
 }
 
-impl Seen {
-    /// Keeps an execution under a number.
-    pub fn add(&mut self, key: Key, number: usize) {
-        self.by_content.entry(key.content.clone()).or_default().push((key, number));
+impl<T> Default for Seen<T> {
+    fn default() -> Seen<T> {
+        Seen { known: BTreeMap::new() }
+    }
+}
+
+impl<T> Seen<T> {
+    /// Keeps an execution.
+    pub fn add(&mut self, key: Key, about: T) {
+        self.known.entry(key).or_insert(about);
     }
 
-    /// The number under which an execution is known.
-    pub fn find(&self, key: &Key) -> Option<usize> {
-        self.by_content.get(&key.content)?.iter().find(|(known, _)| key.is(known)).map(|(_, number)| *number)
+    /// What is kept about an execution, if it is known.
+    pub fn find(&self, key: &Key) -> Option<&T> {
+        let of = |files| Key { content: key.content, files };
+        let mut alike = self.known.range(of(None)..=of(Some(u64::MAX)));
+        alike.find(|(known, _)| key.is(known)).map(|(_, about)| about)
     }
 }
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.content)?;
-        self.files.as_ref().map_or(Ok(()), |files| write!(f, "/{files}"))
+        write!(f, "{:016x}", self.content)?;
+        self.files.map_or(Ok(()), |files| write!(f, "/{files:016x}"))
     }
 }
 
-impl From<&str> for Key {
-    fn from(text: &str) -> Key {
-        let (content, files) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b.to_string())));
-        Key { content: content.to_string(), files }
+impl FromStr for Key {
+    type Err = ParseIntError;
+
+    fn from_str(text: &str) -> Result<Key, ParseIntError> {
+        let number = |digits: &str| u64::from_str_radix(digits, 16);
+        let (content, files) = text.split_once('/').map_or((text, None), |(content, files)| (content, Some(files)));
+        Ok(Key { content: number(content)?, files: files.map(number).transpose()? })
     }
 }
 
 /// A sink for what a reader finds.
 #[derive(Debug)]
 pub struct Findings {
-    file: PathBuf,
+    file: Arc<Path>,
     /// Runs with at least one whole phase.
     pub runs: Vec<Run>,
     /// What is wrong with the log.
@@ -260,7 +276,7 @@ pub struct Findings {
     /// Sector sizes that the log names, bytes.
     pub sector_bytes: BTreeSet<u64>,
     /// What `runs` hold: a log may repeat itself, and does not take more memory for it.
-    seen: Seen,
+    seen: Seen<()>,
     /// Lines of the first run that repeats an earlier one, and how many do.
     repeated: Option<(u64, u64)>,
 }
@@ -270,9 +286,9 @@ const MAX_PROBLEMS: usize = 100;
 
 impl Findings {
     /// Nothing yet.
-    pub fn new(file: &Path) -> Findings {
+    pub fn new(file: &Arc<Path>) -> Findings {
         Findings {
-            file: file.to_path_buf(),
+            file: Arc::clone(file),
             runs: Vec::new(),
             problems: Vec::new(),
             notes: Vec::new(),
@@ -286,26 +302,28 @@ impl Findings {
     /// Something is wrong in a line.
     pub fn problem(&mut self, line: u64, text: String) {
         if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(Problem { file: self.file.clone(), line, text });
+            self.problems.push(Problem { file: Arc::clone(&self.file), line, text });
         }
     }
 
     /// Something is left out from a line on.
     pub fn note(&mut self, line: u64, text: String) {
         if self.notes.len() < MAX_PROBLEMS {
-            self.notes.push(Problem { file: self.file.clone(), line, text });
+            self.notes.push(Problem { file: Arc::clone(&self.file), line, text });
         }
     }
 
     /// Keeps a run that has a whole phase, once.
-    pub fn run(&mut self, run: Run) {
+    pub fn run(&mut self, mut run: Run) {
         let Some(first) = run.phases.first() else { return };
         let keys = run.keys();
         if keys.iter().all(|key| self.seen.find(key).is_some()) {
             self.repeated.get_or_insert((first.lines.0, 0)).1 += 1;
             return;
         }
-        keys.into_iter().for_each(|key| self.seen.add(key, 0));
+        keys.into_iter().for_each(|key| self.seen.add(key, ()));
+        run.phases.shrink_to_fit();
+        run.findings.shrink_to_fit();
         self.runs.push(run);
     }
 

@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -20,7 +21,11 @@ const NEEDLES: [&str; 6] = ["seal", "benchy::", " time: ", "results (", "ommit",
 const HEAD: u64 = 1000;
 
 /// Reads a file to its end. The time is that of its first line that has one, for reports without times.
-pub fn scan(reader: impl Read, file: &Path, only: Option<Format>) -> std::io::Result<(Findings, Option<Timestamp>)> {
+pub fn scan(
+    reader: impl Read,
+    file: &Arc<Path>,
+    only: Option<Format>,
+) -> std::io::Result<(Findings, Option<Timestamp>)> {
     let mut found = Findings::new(file);
     let mut readers = Readers {
         only,
@@ -117,7 +122,7 @@ pub mod tests {
     }
 
     pub fn scan(reader: impl Read) -> Found {
-        let (found, _) = super::scan(reader, Path::new("x.log"), None).unwrap();
+        let (found, _) = super::scan(reader, &Path::new("x.log").into(), None).unwrap();
         Found { runs: found.runs, problems: found.problems, notes: found.notes }
     }
 
@@ -140,10 +145,10 @@ pub mod tests {
                 "{format:?}: {found:?}"
             );
             assert_eq!(found.problems, [], "{format:?}");
-            let (forced, _) = super::scan(text.as_bytes(), Path::new("x.log"), Some(format)).unwrap();
+            let (forced, _) = super::scan(text.as_bytes(), &Path::new("x.log").into(), Some(format)).unwrap();
             assert_eq!(forced.runs, found.runs);
             let other = if format == Format::LotusText { Format::LotusJson } else { Format::LotusText };
-            assert!(super::scan(text.as_bytes(), Path::new("x.log"), Some(other)).unwrap().0.runs.is_empty());
+            assert!(super::scan(text.as_bytes(), &Path::new("x.log").into(), Some(other)).unwrap().0.runs.is_empty());
         }
     }
 

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::phase::Phase;
 use crate::plan::rates::Rate;
 use crate::plan::scenario::{ProvingPlace, Scenario};
+use crate::report::chart::cores::Kind;
 
 /// A part of a sector's way that is done on one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -85,6 +86,16 @@ impl Lane {
         let cores = if self.cores == 1 { "core" } else { "cores" };
         let batch = if self.batch > 1 { format!(" ({} sectors together)", self.batch) } else { String::new() };
         format!("{} x {} on {} {cores}{batch}", self.instances, phases.join("+"), self.cores)
+    }
+
+    /// What it does, as drawings and tables tell lanes apart.
+    pub fn kind(&self) -> Kind {
+        match (self.phases.contains(&Phase::P1), self.phases.contains(&Phase::P4)) {
+            (_, true) => Kind::P4,
+            (true, _) if self.phases.len() > 1 => Kind::InTurn,
+            (true, _) => Kind::P1,
+            _ => Kind::P2,
+        }
     }
 
     /// Time of a phase for what it takes together, seconds; `None` if it does not do that phase.

@@ -7,13 +7,15 @@ mod quote;
 mod scripts;
 mod sheet;
 
+use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tempfile::TempDir;
 
-use crate::disk::remove_dir;
+use crate::disk::parent;
 use crate::error::Stop;
 use crate::phase::Phase;
 use crate::report::document::{Block, Cell, Document, Section, Table};
@@ -23,7 +25,7 @@ use crate::sector::SectorSize;
 
 use super::layout::MachineLayout;
 use super::planner::Plan;
-use super::scenario::Sku;
+use super::scenario::{Sku, Volume};
 use instance::{Instance, Place};
 
 /// By this file a directory is known as one that was written here.
@@ -70,16 +72,10 @@ struct Machine<'a> {
 }
 
 impl<'a> Machine<'a> {
-    /// The error is a sentence: a mount that is no path.
+    /// The error is a sentence: a mount that is no path, or that two volumes have.
     fn new(sku: &'a Sku, layout: &'a MachineLayout, count: u32, sector_bytes: f64) -> Result<Machine<'a>, String> {
         let instances = Instance::all(sku, layout);
-        let mount = |(index, volume)| {
-            let place = Place { index, volume };
-            let label = volume.mount.as_ref().map(|_| place.label(sku));
-            label.as_deref().map(quote::host_path).transpose().map(|_| label.clone())
-        };
-        let mounts = sku.volumes.iter().enumerate().map(mount).collect::<Result<_, _>>();
-        let mounts = mounts.map_err(|e| format!("sku '{}': {e}", sku.name.escape_debug()))?;
+        let mounts = mounts(sku).map_err(|e| format!("sku '{}': {e}", sku.name.escape_debug()))?;
         let in_gib = |instance: &Instance| instance.lane.huge_memory % (Pages::GIB.kib * 1024) as f64 == 0.0;
         let pages = if instances.iter().all(in_gib) { Pages::GIB } else { Pages::MIB };
         let sector_size = SectorSize::try_from(sector_bytes as u64)?.to_string();
@@ -135,64 +131,113 @@ impl<'a> Machine<'a> {
     }
 }
 
+/// Where each volume is mounted, if the scenario says it.
+fn mounts(sku: &Sku) -> Result<Vec<Option<String>>, String> {
+    let mount = |(index, volume): (usize, &Volume)| {
+        let place = Place { index, volume };
+        volume.mount.as_ref().map(|_| place.label(sku))
+    };
+    let mounts: Vec<Option<String>> = sku.volumes.iter().enumerate().map(mount).collect();
+    let mut known: BTreeMap<&Path, usize> = BTreeMap::new();
+    for (number, mount) in mounts.iter().enumerate() {
+        let Some(mount) = mount else { continue };
+        // A path's parts are compared: "/mnt//a/" is "/mnt/a".
+        if let Some(other) = known.insert(Path::new(quote::host_path(mount)?), number) {
+            return Err(format!(
+                "volumes {} and {} are both mounted at '{}': give each a mount of its own",
+                other + 1,
+                number + 1,
+                mount.escape_debug()
+            ));
+        }
+    }
+    Ok(mounts)
+}
+
 /// A directory that the files go to.
 #[derive(Debug)]
 pub struct Target {
     path: PathBuf,
+    /// Beside it: the files until they are whole.
+    made: TempDir,
 }
+
+/// All files, written beside their directory and without their names yet.
+#[derive(Debug)]
+pub struct Prepared(Target);
 
 impl Target {
     /// Checks it before any work: it must be new or empty, or with `force` hold an earlier plan's files (exit code 2).
     pub fn new(path: &Path, force: bool) -> anyhow::Result<Target> {
-        let wrong = |why: String| Err(Stop::Usage.error(format!("--ops {}: {why}", path.display())));
-        let Ok(found) = path.symlink_metadata() else {
-            return match parent(path).is_dir() {
-                true => Ok(Target { path: path.to_path_buf() }),
-                false => wrong(format!("{} is no directory", parent(path).display())),
-            };
-        };
-        if !found.is_dir() {
-            return wrong("it is no directory".into());
-        }
-        let is_empty =
-            fs::read_dir(path).and_then(|mut entries| entries.next().transpose()).map(|first| first.is_none());
-        match is_empty {
-            Err(e) => wrong(format!("it cannot be read: {e}")),
-            Ok(true) => Ok(Target { path: path.to_path_buf() }),
-            Ok(false) if !path.join(MARK).is_file() => {
-                wrong("it holds other files: name a new or an empty directory".into())
-            }
-            Ok(false) if !force => wrong("it holds an earlier plan's files: --force replaces them".into()),
-            Ok(false) => Ok(Target { path: path.to_path_buf() }),
-        }
+        let wrong = |why: String| Stop::Usage.error(format!("--ops {}: {why}", path.display()));
+        refused(path, force).map_or(Ok(()), |why| Err(wrong(why)))?;
+        let made = tempfile::tempdir_in(parent(path))
+            .map_err(|e| wrong(format!("nothing can be written in {}: {e}", parent(path).display())))?;
+        Ok(Target { path: path.to_path_buf(), made })
     }
 
-    /// Writes all files beside it and then gives them their names at once. A scenario that cannot be written is exit code 2.
-    pub fn write(self, plan: &Plan) -> anyhow::Result<()> {
-        let shown = self.path.display().to_string();
-        let what = || format!("cannot write {shown}");
-        let made = tempfile::tempdir_in(parent(&self.path)).with_context(what)?;
-        fill(made.path(), plan)?;
-        fs::set_permissions(made.path(), Permissions::from_mode(0o755)).with_context(what)?;
-        let old = tempfile::tempdir_in(parent(&self.path)).with_context(what)?;
-        let aside = old.path().join("old");
-        if self.path.join(MARK).exists() {
-            fs::rename(&self.path, &aside).with_context(what)?;
-        }
-        if let Err(e) = fs::rename(made.path(), &self.path) {
-            if aside.exists() {
-                fs::rename(&aside, &self.path).with_context(what)?;
-            }
-            return Err(e).with_context(what);
-        }
-        // It has its name now and is not to be removed as a temporary one.
-        let _ = made.keep();
-        remove_dir(&aside)
+    /// Writes all files beside it. A scenario that cannot be written is exit code 2.
+    pub fn prepare(self, plan: &Plan) -> anyhow::Result<Prepared> {
+        fill(self.made.path(), plan)?;
+        let what = || format!("cannot write {}", self.path.display());
+        fs::set_permissions(self.made.path(), Permissions::from_mode(0o755)).with_context(what)?;
+        Ok(Prepared(self))
     }
 }
 
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."))
+impl Prepared {
+    /// Gives all files their names at once.
+    pub fn publish(self) -> anyhow::Result<()> {
+        let Target { path, made } = self.0;
+        replace(&path, &made, |from, to| fs::rename(from, to))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        // It has its name now and is not to be removed as a temporary one.
+        let _ = made.keep();
+        Ok(())
+    }
+}
+
+/// Why a directory cannot be the target, if so.
+fn refused(path: &Path, force: bool) -> Option<String> {
+    let above = parent(path);
+    if path.file_name().is_none() {
+        return Some("it is replaced as a whole, so name it by its own name".into());
+    }
+    let Ok(found) = path.symlink_metadata() else {
+        return (!above.is_dir()).then(|| format!("{} is no directory", above.display()));
+    };
+    if !found.is_dir() {
+        return Some("it is no directory".into());
+    }
+    if above.metadata().is_ok_and(|above| above.dev() != found.dev()) {
+        return Some("something is mounted there and it cannot be replaced: name a directory in it".into());
+    }
+    let first = fs::read_dir(path).and_then(|mut entries| entries.next().transpose());
+    match first {
+        Err(e) => Some(format!("it cannot be read: {e}")),
+        Ok(None) => None,
+        Ok(Some(_)) if !path.join(MARK).is_file() => {
+            Some("it holds other files: name a new or an empty directory".into())
+        }
+        Ok(Some(_)) => (!force).then(|| "it holds an earlier plan's files: --force replaces them".into()),
+    }
+}
+
+/// Puts a new directory in an earlier one's place. The earlier one is removed only when that is done; where it cannot get its name back, the
+/// error says where it is.
+fn replace(path: &Path, made: &TempDir, rename: impl Fn(&Path, &Path) -> std::io::Result<()>) -> anyhow::Result<()> {
+    if !path.join(MARK).exists() {
+        return Ok(rename(made.path(), path)?);
+    }
+    let old = tempfile::tempdir_in(parent(path))?;
+    let aside = old.path().join("old");
+    rename(path, &aside)?;
+    let Err(error) = rename(made.path(), path) else { return Ok(()) };
+    if rename(&aside, path).is_err() {
+        let kept = old.keep().join("old");
+        return Err(error).context(format!("the earlier plan's files are in {}", kept.display()));
+    }
+    Err(error.into())
 }
 
 /// Writes the files of all models.
@@ -249,4 +294,42 @@ fn put(path: &Path, content: &str, is_program: bool) -> anyhow::Result<()> {
     fs::write(path, content).with_context(what)?;
     let mode = if is_program { 0o755 } else { 0o644 };
     fs::set_permissions(path, Permissions::from_mode(mode)).with_context(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::io::{Error, ErrorKind};
+
+    /// An earlier plan's directory and a new one; renames fail where the list of turns says so.
+    fn replaced(fails: [bool; 3]) -> (TempDir, PathBuf, anyhow::Result<()>) {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("ops");
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join(MARK), "earlier").unwrap();
+        let made = tempfile::tempdir_in(home.path()).unwrap();
+        fs::write(made.path().join(MARK), "new").unwrap();
+        let turns = RefCell::new(fails.into_iter());
+        let result = replace(&path, &made, |from, to| match turns.borrow_mut().next() {
+            Some(true) => Err(Error::from(ErrorKind::StorageFull)),
+            _ => fs::rename(from, to),
+        });
+        (home, path, result)
+    }
+
+    #[test]
+    fn an_earlier_plan_is_never_lost() {
+        let content = |path: &Path| fs::read_to_string(path.join(MARK)).unwrap();
+        let (_home, path, result) = replaced([false, false, false]);
+        assert!(result.is_ok() && content(&path) == "new");
+        for fails in [[true, false, false], [false, true, false]] {
+            let (_home, path, result) = replaced(fails);
+            assert!(result.is_err() && content(&path) == "earlier");
+        }
+        let (_home, path, result) = replaced([false, true, true]);
+        let error = format!("{:#}", result.unwrap_err());
+        let kept = error.split("files are in ").nth(1).unwrap().split(": ").next().unwrap();
+        assert!(!path.exists() && content(Path::new(kept)) == "earlier", "{error}");
+    }
 }

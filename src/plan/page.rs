@@ -1,13 +1,12 @@
 //! The plan as a report: machines, a drawing of each layout, and what the simulation showed, with the jobs of its first days.
 
-use super::layout::{Lane, MachineLayout};
+use super::layout::MachineLayout;
 use super::ops::instance::Instance;
 use super::planner::Plan;
 use super::purchase::LayoutCount;
 use super::rates::{Rate, minutes};
 use super::scenario::Sku;
 use super::simulate::Simulation;
-use crate::phase::Phase;
 use crate::report::chart::Heading;
 use crate::report::chart::cores::{self, Cores, Kind};
 use crate::report::chart::gantt::{Gantt, Job, Row};
@@ -74,15 +73,6 @@ fn chosen(plan: &Plan) -> Vec<(&Sku, &LayoutCount)> {
     all.filter_map(|(machines, count)| Some((of_model(machines)?, count))).collect()
 }
 
-fn kind(lane: &Lane) -> Kind {
-    match (lane.phases.contains(&Phase::P1), lane.phases.contains(&Phase::P4)) {
-        (_, true) => Kind::P4,
-        (true, _) if lane.phases.len() > 1 => Kind::InTurn,
-        (true, _) => Kind::P1,
-        _ => Kind::P2,
-    }
-}
-
 fn layouts(plan: &Plan) -> Vec<Block> {
     vec![Block::Charts(chosen(plan).into_iter().map(|(sku, count)| drawing(sku, count)).collect())]
 }
@@ -93,7 +83,7 @@ fn drawing(sku: &Sku, count: &LayoutCount) -> Chart {
     let instances = Instance::all(sku, layout);
     let blocks = instances.iter().map(|instance| cores::Block {
         name: instance.name.clone(),
-        kind: kind(instance.lane),
+        kind: instance.lane.kind(),
         first: instance.set.first,
         cores: instance.set.cores,
     });
@@ -103,7 +93,7 @@ fn drawing(sku: &Sku, count: &LayoutCount) -> Chart {
         nodes: sku.numa_nodes,
         group: sku.l3_groups.map(|groups| sku.cores / groups),
         blocks: blocks.collect(),
-        kinds: layout.lanes.iter().map(|lane| (kind(lane), lane.label())).collect(),
+        kinds: layout.lanes.iter().map(|lane| (lane.kind(), lane.label())).collect(),
     };
     let columns = [("instance", LEFT), ("cores", LEFT), ("memory", RIGHT), ("huge pages", RIGHT), ("volume", LEFT)];
     let mut data = Table::new("", columns);

@@ -9,8 +9,8 @@ use crate::trial::record::Record;
 /// Rows of runs that are printed; the records have all.
 const MAX_ROWS: usize = 60;
 
-/// The phases of the imported runs, one a row.
-pub fn runs(records: &[Record]) -> String {
+/// The phases of the imported runs, one a row; `all` is how many they are.
+pub fn runs(records: impl Iterator<Item = Record>, all: usize) -> String {
     let columns = [
         ("log", Align::Left),
         ("phase", Align::Left),
@@ -34,9 +34,8 @@ pub fn runs(records: &[Record]) -> String {
         };
         record.phases.iter().map(row).collect()
     };
-    let rows: Vec<Vec<String>> = records.iter().flat_map(cells).collect();
-    let more = rows.len().saturating_sub(MAX_ROWS);
-    let mut text = table(&columns, rows.into_iter().take(MAX_ROWS));
+    let more = all.saturating_sub(MAX_ROWS);
+    let mut text = table(&columns, records.flat_map(|record| cells(&record)).take(MAX_ROWS));
     if more > 0 {
         text.push_str(&format!("and {more} more\n"));
     }

@@ -1,5 +1,6 @@
 //! The SQLite file behind the results store.
 
+use std::borrow::Borrow;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -122,9 +123,10 @@ impl Store {
     }
 
     /// Keeps the records of many runs in one step, all or none; like [`Store::finish`] otherwise.
-    pub fn finish_all<'a>(&self, records: impl IntoIterator<Item = &'a Record>) -> anyhow::Result<()> {
+    pub fn finish_all<R: Borrow<Record>>(&self, records: impl IntoIterator<Item = R>) -> anyhow::Result<()> {
         let tx = self.begin_write()?;
         for record in records {
+            let record = record.borrow();
             let text = serde_json::to_string(record).context("cannot write the record as JSON")?;
             self.insert_record(record, &text, None)?;
         }

@@ -5,32 +5,52 @@ use jiff::Timestamp;
 use crate::measure::stats::median;
 use crate::trial::record::{Aggregate, PhaseRecord};
 
+/// A run of which the time is known.
+pub trait Timed {
+    /// When it began, in seconds since 1970, if that is known.
+    fn begun_s(&self) -> Option<f64>;
+    /// How long it took, seconds.
+    fn wall_s(&self) -> f64;
+    /// Sectors that it made.
+    fn sectors(&self) -> u32;
+}
+
+impl Timed for &PhaseRecord {
+    fn begun_s(&self) -> Option<f64> {
+        self.started_at.parse().ok().map(seconds)
+    }
+
+    fn wall_s(&self) -> f64 {
+        self.wall_s
+    }
+
+    fn sectors(&self) -> u32 {
+        self.sectors
+    }
+}
+
 /// One instance's part of a round.
 #[derive(Clone, Debug)]
-pub struct Part<'a> {
+pub struct Part<R> {
     /// Its runs of the phase, in order; one, unless it went on until every instance was done.
-    pub runs: Vec<&'a PhaseRecord>,
+    pub runs: Vec<R>,
     /// When it failed, if it did.
     pub failed_at: Option<Timestamp>,
 }
 
 /// Seconds since 1970.
-fn seconds(time: Timestamp) -> f64 {
+pub fn seconds(time: Timestamp) -> f64 {
     time.as_nanosecond() as f64 / 1e9
-}
-
-fn start(record: &PhaseRecord) -> Option<f64> {
-    record.started_at.parse().ok().map(seconds)
 }
 
 /// The window in which all instances ran, in seconds since 1970: from the last start to the first end. `None` if there was no such time.
 ///
 /// An instance that failed ends the window, if it started in time to be in it.
-pub fn window(parts: &[Part<'_>]) -> Option<(f64, f64)> {
-    let starts = parts.iter().filter_map(|part| start(part.runs.first()?));
+pub fn window<R: Timed>(parts: &[Part<R>]) -> Option<(f64, f64)> {
+    let starts = parts.iter().filter_map(|part| part.runs.first()?.begun_s());
     let from = starts.fold(f64::NEG_INFINITY, f64::max);
     let ends = parts.iter().filter_map(|part| {
-        let last = part.runs.last().and_then(|run| Some(start(run)? + run.wall_s));
+        let last = part.runs.last().and_then(|run| Some(run.begun_s()? + run.wall_s()));
         let failed = part.failed_at.map(seconds).filter(|&at| at > from);
         failed.or(last)
     });
@@ -38,28 +58,54 @@ pub fn window(parts: &[Part<'_>]) -> Option<(f64, f64)> {
     (from.is_finite() && to.is_finite() && to > from).then_some((from, to))
 }
 
-/// The aggregate of the instances that ran one phase on one engine, within the window of all instances.
+/// What instances put out together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sum {
+    /// Time in which all instances ran, seconds.
+    pub window_s: f64,
+    /// `window_s` over the time of the slowest instance, at most 1.
+    pub overlap: f64,
+    /// Their rates together.
+    pub sectors_per_h: f64,
+    /// Median time of an instance's run, seconds.
+    pub typical_s: f64,
+}
+
+/// What the instances put out within the window of all instances; `None` if none of them ran.
 ///
 /// In the window an instance makes sectors at a steady rate: the sectors of one run over its wall time, the median of its runs that lie in the
-/// window. The instances' rates add up. `alone` holds the wall times of one instance with the machine to itself.
-pub fn of(parts: &[Part<'_>], window: Option<(f64, f64)>, sector_bytes: u64, alone: &[f64]) -> Option<Aggregate> {
-    let first = parts.iter().flat_map(|part| &part.runs).next()?;
-    let walls = |part: &Part<'_>| -> Vec<f64> {
-        let inside = |run: &&&PhaseRecord| {
+/// window. The instances' rates add up.
+pub fn sum<R: Timed>(parts: &[Part<R>], window: Option<(f64, f64)>) -> Option<Sum> {
+    let sectors = parts.iter().flat_map(|part| &part.runs).next()?.sectors();
+    let walls = |part: &Part<R>| -> Vec<f64> {
+        let inside = |run: &&R| {
             part.runs.len() == 1
-                || window.is_none_or(|(_, to)| start(run).is_some_and(|start| start + run.wall_s <= to + 1e-3))
+                || window.is_none_or(|(_, to)| run.begun_s().is_some_and(|start| start + run.wall_s() <= to + 1e-3))
         };
-        part.runs.iter().filter(inside).map(|run| run.wall_s).collect()
+        part.runs.iter().filter(inside).map(Timed::wall_s).collect()
     };
     let medians: Vec<f64> = parts.iter().filter_map(|part| median(&walls(part))).collect();
-    let sectors_per_h = medians.iter().map(|wall_s| f64::from(first.sectors) * 3600.0 / wall_s).sum();
+    let sectors_per_h = medians.iter().map(|wall_s| f64::from(sectors) * 3600.0 / wall_s).sum();
     let window_s = window.map_or(0.0, |(from, to)| to - from);
     let busy = parts.iter().filter(|part| !part.runs.is_empty()).map(|part| match part.runs.as_slice() {
-        [one] => one.wall_s,
+        [one] => one.wall_s(),
         _ => window_s * window_s / walls(part).iter().sum::<f64>().max(f64::MIN_POSITIVE),
     });
     let slowest = busy.fold(0.0, f64::max);
-    let typical = median(&medians)?;
+    let typical_s = median(&medians)?;
+    Some(Sum { window_s, overlap: (window_s / slowest).min(1.0), sectors_per_h, typical_s })
+}
+
+/// The aggregate of the instances that ran one phase on one engine, within the window of all instances. `alone` holds the wall times of one
+/// instance with the machine to itself.
+pub fn of(
+    parts: &[Part<&PhaseRecord>],
+    window: Option<(f64, f64)>,
+    sector_bytes: u64,
+    alone: &[f64],
+) -> Option<Aggregate> {
+    let first = parts.iter().flat_map(|part| &part.runs).next()?;
+    let Sum { window_s, overlap, sectors_per_h, typical_s } = sum(parts, window)?;
     Some(Aggregate {
         phase: first.phase,
         engine: first.engine,
@@ -67,10 +113,10 @@ pub fn of(parts: &[Part<'_>], window: Option<(f64, f64)>, sector_bytes: u64, alo
         instances: parts.len() as u32,
         completed: parts.iter().filter(|part| part.failed_at.is_none() && !part.runs.is_empty()).count() as u32,
         window_s,
-        overlap: (window_s / slowest).min(1.0),
+        overlap,
         sectors_per_h,
         gib_per_h: sectors_per_h * sector_bytes as f64 / f64::from(1 << 30),
-        slow_down: median(alone).map(|alone| typical / alone),
+        slow_down: median(alone).map(|alone| typical_s / alone),
     })
 }
 
@@ -89,7 +135,7 @@ mod tests {
         PhaseRecord { phase, engine, repeat, sectors, wall_s, started_at: started.to_string(), ..record }
     }
 
-    fn parts(runs: &[Vec<PhaseRecord>]) -> Vec<Part<'_>> {
+    fn parts(runs: &[Vec<PhaseRecord>]) -> Vec<Part<&PhaseRecord>> {
         runs.iter().map(|runs| Part { runs: runs.iter().collect(), failed_at: None }).collect()
     }
 

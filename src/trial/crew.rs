@@ -160,7 +160,7 @@ impl Crew {
         let mut round = Round::default();
         for phase in Phase::ALL {
             let of_phase = |lane: &Lane| common.spec.instances[lane.number as usize].phase == Some(phase);
-            let group: Vec<Part<'_>> = self
+            let group: Vec<Part<&PhaseRecord>> = self
                 .lanes
                 .iter()
                 .zip(&parts)
@@ -249,7 +249,7 @@ impl Crew {
     }
 }
 
-fn parts(played: &[Played]) -> Vec<Part<'_>> {
+fn parts(played: &[Played]) -> Vec<Part<&PhaseRecord>> {
     let parts = played.iter().map(|(records, failure)| Part {
         runs: records.iter().collect(),
         failed_at: failure.as_ref().map(|(at, _)| *at),

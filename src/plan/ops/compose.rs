@@ -7,8 +7,8 @@ use std::fmt::Write;
 
 use super::Machine;
 use super::instance::Instance;
-use super::quote::{variable, yaml};
 use crate::phase::Phase;
+use crate::yaml::{list, literal, scalar};
 
 /// Where a container finds its things.
 const SECTORS: &str = "/sectors";
@@ -112,9 +112,9 @@ pub fn command(machine: &Machine, instance: &Instance) -> Vec<String> {
 
 fn service(text: &mut String, machine: &Machine, instance: &Instance) -> std::fmt::Result {
     let (name, limit) = (&instance.name, memory_limit(machine, instance));
-    let command: Vec<String> = command(machine, instance).iter().map(|word| variable(word)).collect();
-    writeln!(text, "  {name}:\n    image: \"${{IMAGE:?}}\"\n    command: [{}]", command.join(", "))?;
-    writeln!(text, "    hostname: {name}\n    labels:\n      sealbench.model: {}", yaml(&machine.sku.name))?;
+    let command = list(command(machine, instance).iter().map(|word| scalar(word)));
+    writeln!(text, "  {name}:\n    image: \"${{IMAGE:?}}\"\n    command: {command}")?;
+    writeln!(text, "    hostname: {name}\n    labels:\n      sealbench.model: {}", literal(&machine.sku.name))?;
     writeln!(text, "    cpuset: \"{}\"", instance.cores())?;
     writeln!(text, "    # Huge pages do not count here; no swap.\n    mem_limit: {limit}\n    memswap_limit: {limit}")?;
     text.push_str(
@@ -156,22 +156,22 @@ fn binds(machine: &Machine, instance: &Instance) -> Vec<Bind> {
     let name = &instance.name;
     let mut binds = match instance.volume {
         Some(place) => match machine.mount(place.index) {
-            Some(mount) => vec![bind(yaml(mount), SECTORS), bind(yaml(&format!("{mount}/tmp/{name}")), "/tmp")],
+            Some(mount) => vec![bind(literal(mount), SECTORS), bind(literal(&format!("{mount}/tmp/{name}")), "/tmp")],
             None => {
                 let mount = format!("${{VOLUME_{}:?}}", place.index);
-                vec![bind(variable(&mount), SECTORS), bind(variable(&format!("{mount}/tmp/{name}")), "/tmp")]
+                vec![bind(scalar(&mount), SECTORS), bind(scalar(&format!("{mount}/tmp/{name}")), "/tmp")]
             }
         },
-        None => vec![bind(variable(&format!("${{SCRATCH:?}}/{name}")), "/tmp")],
+        None => vec![bind(scalar(&format!("${{SCRATCH:?}}/{name}")), "/tmp")],
     };
     if is_shared(instance) {
-        binds.push(bind(variable("${SHARED:?}"), SHARED));
+        binds.push(bind(scalar("${SHARED:?}"), SHARED));
     }
     if instance.does(Phase::P4) {
-        binds.push(Bind { source: variable("${PARAMETERS:?}"), target: PARAMETERS, read_only: true });
+        binds.push(Bind { source: scalar("${PARAMETERS:?}"), target: PARAMETERS, read_only: true });
     }
     if instance.lane.huge_memory > 0.0 {
-        binds.push(bind(yaml(machine.pages.mount()), "/dev/hugepages"));
+        binds.push(bind(literal(machine.pages.mount()), "/dev/hugepages"));
     }
     binds
 }

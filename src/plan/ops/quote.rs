@@ -1,28 +1,6 @@
 //! Foreign words in files that programs read: quoted so that they are words and nothing else.
 
-use std::fmt::Write;
-
 use crate::plan::layout::MachineLayout;
-
-/// A YAML scalar in double quotes that Compose takes literally: what YAML, and Compose's interpolation, would act on is escaped.
-pub fn yaml(text: &str) -> String {
-    variable(&text.replace('$', "$$"))
-}
-
-/// A YAML scalar in double quotes in which Compose replaces variables.
-pub fn variable(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            ' '..='~' => quoted.push(c),
-            // Writing to a String cannot fail.
-            c => drop(write!(quoted, "\\U{:08x}", u32::from(c))),
-        }
-    }
-    quoted.push('"');
-    quoted
-}
 
 /// A word of a shell command in single quotes.
 pub fn shell(text: &str) -> String {
@@ -59,7 +37,6 @@ pub fn host_path(path: &str) -> Result<&str, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
 
     fn layout(sku: &str) -> MachineLayout {
         MachineLayout {
@@ -103,15 +80,6 @@ mod tests {
 
     #[test]
     fn quoted_words_are_words() {
-        assert_eq!(yaml("a\"b\\c$(d)\n"), r#""a\"b\\c$$(d)\U0000000a""#);
         assert_eq!(shell("it's $(x)"), r"'it'\''s $(x)'");
-    }
-
-    proptest! {
-        #[test]
-        fn yaml_reads_back_what_was_quoted(text in any::<String>()) {
-            let read: String = serde_saphyr::from_str(&variable(&text)).unwrap();
-            prop_assert_eq!(read, text);
-        }
     }
 }

@@ -12,6 +12,7 @@ use crate::plan::layout::{Lane, MachineLayout, Stage, Volumes, network_bytes};
 use crate::plan::purchase::Purchase;
 use crate::plan::quantity::GIB;
 use crate::plan::scenario::{Scenario, Sku};
+use crate::report::chart::cores::Kind;
 
 /// A layout of the purchase.
 pub struct Chosen<'a> {
@@ -28,16 +29,8 @@ pub struct Chosen<'a> {
 }
 
 /// Kinds of lanes, each with a column.
-const LANES: [&str; 4] = ["p1", "p2 + c1", "p1, p2, c1 in turn", "p4"];
-
-fn kind(lane: &Lane) -> usize {
-    match (lane.phases.contains(&Phase::P1), lane.phases.contains(&Phase::P4)) {
-        (_, true) => 3,
-        (true, _) if lane.phases.len() > 1 => 2,
-        (true, _) => 0,
-        _ => 1,
-    }
-}
+const LANES: [(Kind, &str); 4] =
+    [(Kind::P1, "p1"), (Kind::P2, "p2 + c1"), (Kind::InTurn, "p1, p2, c1 in turn"), (Kind::P4, "p4")];
 
 /// What bounds a machine besides its instances; constants of a layout.
 struct Limits {
@@ -120,7 +113,7 @@ impl Sources<'_> {
         let label = |stage: &Stage| stage.label(self.scenario);
         names.extend(stages.iter().map(|stage| format!("Network lets through of {}, sectors/h", label(stage))));
         for at in ["", " at the lower ends"] {
-            names.extend(LANES.map(|lane| format!("{lane}, sectors/h{at}")));
+            names.extend(LANES.map(|(_, lane)| format!("{lane}, sectors/h{at}")));
             names.push(format!("A sector holds storage, h{at}"));
             names.extend(stages.iter().map(|stage| format!("Machine: {}, sectors/h{at}", label(stage))));
         }
@@ -200,8 +193,8 @@ impl Output<'_> {
     /// Writes the lanes' and the machine's output; returns the latter by stage.
     fn write(&self, line: &mut Line, at: At) -> Result<Vec<Term>, XlsxError> {
         let mut lanes = Vec::new();
-        for column in 0..LANES.len() {
-            let lane = self.layout.lanes.iter().find(|lane| kind(lane) == column);
+        for (kind, _) in LANES {
+            let lane = self.layout.lanes.iter().find(|lane| lane.kind() == kind);
             let term = lane.map(|lane| &Term::number(f64::from(lane.instances)) / &self.sector_h(lane, at));
             lanes.push(line.formula(term)?);
         }

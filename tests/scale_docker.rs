@@ -235,3 +235,78 @@ fn files_that_are_no_static_program_make_no_image() {
         .fails(2, &["needs shared libraries", "docs/scale.md"]);
     home.run(&["scale", "docker", "--binary", "/dev/null", "--phases", "p1"]).fails(2, &["/dev/null"]);
 }
+
+#[test]
+fn a_compose_file_of_the_same_instances_is_valid_and_runs() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    let run = home.path("run $(touch pwned) 'x'");
+    let binary = binary();
+    let options =
+        "--engine native --sector-size 2KiB --phases p1,p2 --core-sets 0;1 --without-alone --memory 1GiB --emit c.yml";
+    let line = [words(&binary, options), vec!["--run-dir", run.to_str().unwrap()]].concat();
+    home.run(&line).success();
+    let text = fs::read_to_string(home.path("c.yml")).unwrap();
+    let document: Value = serde_saphyr::from_str(&text).unwrap();
+    let schema: Value = serde_json::from_str(include_str!("data/compose/compose-spec.json")).unwrap();
+    let errors: Vec<String> =
+        jsonschema::validator_for(&schema).unwrap().iter_errors(&document).map(|error| error.to_string()).collect();
+    assert!(errors.is_empty(), "{errors:?}\n{text}");
+    let services = document["services"].as_object().unwrap();
+    let sets: Vec<&Value> = services.values().map(|service| &service["cpuset"]).collect();
+    assert_eq!(sets, ["0", "1"]);
+
+    let up = std::process::Command::new("docker-compose")
+        .args(["--project-name", "sealbench-test", "--file"])
+        .arg(home.path("c.yml"))
+        .args(["up", "--no-color"])
+        .current_dir(home.path("."))
+        .output();
+    let Ok(up) = up else { return absent::absent("docker-compose", "it is not installed") };
+    let said = String::from_utf8_lossy(&up.stdout).into_owned() + &String::from_utf8_lossy(&up.stderr);
+    let _ = std::process::Command::new("docker-compose")
+        .args(["--project-name", "sealbench-test", "--file"])
+        .arg(home.path("c.yml"))
+        .arg("down")
+        .output();
+    for instance in ["instance-0", "instance-1"] {
+        let record = fs::read(run.join(instance).join("record.json")).unwrap_or_else(|e| panic!("{e}: {said}"));
+        let record: Value = serde_json::from_slice(&record).unwrap();
+        assert_eq!((&record["state"], phases(&record, "p2").len()), (&json!("complete"), 1));
+    }
+    assert!(!home.path("pwned").exists());
+}
+
+#[test]
+fn a_compose_file_written_by_hand_is_taken_over_with_what_is_wrong_with_it() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    script(&home, &json!({}));
+    let storage = home.path("storage");
+    fs::create_dir(&storage).unwrap();
+    let service = |name: &str, cpus: &str| {
+        format!(
+            "    {name}:\n        image: test\n        cpuset: '{cpus}'\n        network_mode: \"host\"\n        privileged: true\n        volumes:\n            - /etc/localtime:/etc/localtime\n            - {0}/:{0}/\n        command: tail -f /dev/null\n",
+            storage.display()
+        )
+    };
+    let good = format!("version: \"2\"\nservices:\n{}{}", service("bench1", "0"), service("bench2", "1"));
+    fs::write(home.path("p1.yml"), &good).unwrap();
+    let line =
+        "--engine mock --mock mock.json --sector-size 2KiB --phases p1 --without-alone --from p1.yml --json r.json";
+    home.scale(line).success();
+    let record = read_json(&home.path("r.json"));
+    let seen: Vec<&Value> =
+        record["containers"]["instances"].as_array().unwrap().iter().map(|one| &one["cpus"]).collect();
+    assert_eq!(seen, [&json!([0]), &json!([1])]);
+    assert!(codes(&record).iter().any(|code| code.contains("privileged")), "{:?}", codes(&record));
+    assert!(
+        fs::read_dir(&storage).unwrap().flatten().any(|entry| entry.path().join("instance-0").exists()),
+        "sectors are on the mount"
+    );
+
+    // A space that is none, and quotes of a word processor.
+    let bad = good.replacen("cpuset: '0'", "cpuset:\u{a0}'0'", 1).replacen("'1'", "\u{2018}1\u{2019}", 1);
+    fs::write(home.path("p1.yml"), bad).unwrap();
+    home.scale(line).fails(2, &["line 5", "U+00A0", "line 13", "U+2018"]);
+}

@@ -1,12 +1,15 @@
 //! Instances as containers: `engine` (who answers, and where) -> `image` (one static binary) -> `container` (one instance, held by its
-//! launcher) -> `site` (those of a run); `leftovers` removes what dead launchers left, `cost` compares containers with processes.
+//! launcher) -> `site` (those of a run); `leftovers` removes what dead launchers left, `cost` compares containers with processes; `takeover` and `emit`
+//! are for Compose files.
 
 pub mod container;
 pub mod cost;
+pub mod emit;
 pub mod engine;
 pub mod image;
 pub mod labels;
 pub mod leftovers;
 pub mod site;
 mod streams;
+pub mod takeover;
 mod tunnel;

@@ -1,26 +1,33 @@
 //! `sealbench scale docker`.
 
+use std::fs;
 use std::io::{Write, stderr, stdout};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use anyhow::Context;
 use clap::Args;
 
 use crate::cli::run::{RunArgs, request};
+use crate::disk;
 use crate::error::Stop;
 use crate::home::home;
 use crate::host::arena::Pages;
-use crate::host::memory;
-use crate::report::compare::{self, Side};
+use crate::host::{HostInfo, memory};
+use crate::report::compare::{Side, compare as compare_sides, text};
 use crate::report::table::run_table;
+use crate::scale::compose;
 use crate::scale::docker::cost::{self, Arm, Sites};
+use crate::scale::docker::emit;
 use crate::scale::docker::engine::Engine;
 use crate::scale::docker::image::{self, Image, Source, TargetCpu};
 use crate::scale::docker::leftovers;
 use crate::scale::docker::site::ContainerSite;
+use crate::scale::docker::takeover::take_over;
+use crate::trial::plan::Plan;
 use crate::trial::record::Record;
 use crate::trial::request::Request;
-use crate::trial::run::{Finished, run_at};
+use crate::trial::run::{Finished, new_id, run_at};
 use crate::trial::signals::Signals;
 use crate::trial::station::Processes;
 
@@ -54,6 +61,12 @@ pub struct DockerArgs {
     /// Memory limit of each container, or none [default: an equal share of what is available]
     #[arg(long, value_name = "SIZE|none")]
     memory: Option<MemoryArg>,
+    /// Take the instances' cores, mounts and memory limits from a Compose file that was written by hand
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["instances", "cores_per_instance", "core_sets", "mix", "resume"])]
+    from: Option<PathBuf>,
+    /// Write the instances as a Compose file in place of running them; --run-dir says where their files are
+    #[arg(long, value_name = "FILE", requires = "run_dir", conflicts_with_all = ["against_processes", "resume"])]
+    emit: Option<PathBuf>,
     /// Measure the same instances as plain processes too, in turns, and compare; so many rounds
     #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "6", value_parser = clap::value_parser!(u32).range(1..=1000))]
     against_processes: Option<u32>,
@@ -86,8 +99,17 @@ pub fn run(mut args: DockerArgs) -> anyhow::Result<()> {
     let afterwards = std::mem::take(&mut args.run.baseline).prepare()?;
     let (source, cpu, memory) = (source(&args), args.target_cpu, args.memory);
     let rounds = args.against_processes;
-    let request = containerised(request(args.run)?)?;
+    let (emit, from) = (args.emit, args.from);
+    let mut request = request(args.run)?;
     let home = home()?;
+    let taken = from.as_deref().map(take_over).transpose()?;
+    if let Some(taken) = &taken {
+        taken.findings.iter().for_each(|finding| say(&format!("{}: {}", finding.code, finding.text)));
+        request.layout.core_sets = Some(taken.core_sets.clone());
+        let place = taken.storage.as_ref().map(|dir| dir.join(format!("sealbench-{}", new_id())));
+        request.run_dir = request.run_dir.or(place);
+    }
+    let request = containerised(request)?;
     let engine = Arc::new(Engine::connect()?);
     let cleaned = leftovers::clean(&engine, &home)?;
     if cleaned > 0 {
@@ -98,10 +120,15 @@ pub fn run(mut args: DockerArgs) -> anyhow::Result<()> {
         engine: Arc::clone(&engine),
         image: image.clone(),
         memory_bytes: memory.map_or_else(|| share(instances), |MemoryArg(bytes)| bytes),
+        nodes: HostInfo::capture().topology.numa_nodes.unwrap_or_default(),
+        own: taken.as_ref().map(|taken| taken.own.clone()).unwrap_or_default(),
+        findings: taken.as_ref().map(|taken| taken.findings.clone()).unwrap_or_default(),
         reserved_pages: matches!(request.native.pages, Pages::Gib | Pages::Mib),
-        binds: Vec::new(),
         transient,
     };
+    if let Some(file) = emit {
+        return write_compose(&request, &file, &home, |instances| site(false, instances));
+    }
     if let Some(rounds) = rounds {
         return against_processes(&request, &image, site, rounds);
     }
@@ -146,6 +173,24 @@ fn share(instances: usize) -> Option<u64> {
     memory::available_bytes().map(|bytes| bytes / instances.max(1) as u64)
 }
 
+/// Writes the Compose file, and makes the directories that its services mount.
+fn write_compose(
+    request: &Request,
+    file: &Path,
+    home: &Path,
+    site: impl Fn(usize) -> ContainerSite,
+) -> anyhow::Result<()> {
+    let plan = Plan::new(request, home, &new_id())?;
+    plan.check()?;
+    let services = emit::services(&plan, &site(plan.spec.instances.len()), home)?;
+    for dir in services.iter().filter_map(|service| service.working_dir.as_deref()) {
+        fs::create_dir_all(dir).with_context(|| format!("cannot make {dir}"))?;
+    }
+    disk::write_by_rename(file, compose::compose(&services).as_bytes())?;
+    say(&format!("wrote {}: start it with docker-compose -f {0} up", file.display()));
+    Ok(())
+}
+
 fn against_processes(
     request: &Request,
     image: &Image,
@@ -170,7 +215,7 @@ fn against_processes(
     };
     let all: Vec<Record> = records.iter().map(|(_, record)| record.clone()).collect();
     let (processes, containers) = (side("processes", Arm::Processes), side("containers", Arm::Containers));
-    let report = compare::compare(&processes, &containers, &all)?;
-    let _ = write!(stdout(), "{}", compare::text(&report));
+    let report = compare_sides(&processes, &containers, &all)?;
+    let _ = write!(stdout(), "{}", text(&report));
     Ok(())
 }

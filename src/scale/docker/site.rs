@@ -14,7 +14,7 @@ use super::labels::{Labels, here};
 use super::leftovers::{self, Found};
 use crate::error::Stop;
 use crate::host::inside::Inside;
-use crate::host::{HostInfo, cores, process, sys};
+use crate::host::{NumaNode, cores, process, sys};
 use crate::trial::record::{self, Containers, Finding, Severity};
 use crate::trial::signals::Signals;
 use crate::trial::station::{Berth, Opened, Site, Station};
@@ -35,33 +35,39 @@ pub struct ContainerSite {
     pub image: Image,
     /// Memory limit of each container, bytes.
     pub memory_bytes: Option<u64>,
+    /// The machine's NUMA nodes.
+    pub nodes: Vec<NumaNode>,
     /// Whether reserved huge pages were asked for.
     pub reserved_pages: bool,
-    /// What each instance sees of the engine's machine beside what it needs.
-    pub binds: Vec<Vec<Bind>>,
+    /// What single instances have for themselves; empty if none has.
+    pub own: Vec<Own>,
+    /// What a reader of the record must know beforehand.
+    pub findings: Vec<Finding>,
     /// Whether the run's directory goes with it.
     pub transient: bool,
 }
 
+/// What one instance has for itself.
+#[derive(Clone, Debug, Default)]
+pub struct Own {
+    /// What it sees of the engine's machine beside what it needs.
+    pub binds: Vec<Bind>,
+    /// Its memory limit, if that is not everyone's, bytes.
+    pub memory_bytes: Option<u64>,
+}
+
 impl Site for ContainerSite {
     fn open(&self, run: &str, berths: &[Berth], reads: &[PathBuf], signals: &Signals) -> anyhow::Result<Opened> {
-        let topology = HostInfo::capture().topology;
-        let nodes = topology.numa_nodes.unwrap_or_default();
-        let capabilities = self.capabilities(nodes.len());
+        let capabilities = self.capabilities();
         let wanted = berths.iter().map(|berth| Wanted {
             image: self.image.name.clone(),
             labels: self.labels(run, berth),
-            mems: if nodes.len() > 1 {
-                let near = nodes.iter().filter(|node| node.cores.iter().any(|core| berth.cores.contains(core)));
-                near.map(|node| node.id).collect()
-            } else {
-                Vec::new()
-            },
-            memory_bytes: self.memory_bytes,
+            mems: self.mems(&berth.cores),
+            memory_bytes: self.own(berth.instance as usize).memory_bytes.or(self.memory_bytes),
             binds: reads
                 .iter()
                 .map(|path| Bind::same(path, true))
-                .chain(self.binds.get(berth.instance as usize).cloned().unwrap_or_default())
+                .chain(self.own(berth.instance as usize).binds)
                 .collect(),
             capabilities: capabilities.clone(),
             user: format!("{}:{}", sys::user().0, sys::user().1),
@@ -72,7 +78,7 @@ impl Site for ContainerSite {
         let opened: Vec<(Arc<Container>, Inside)> =
             started.into_iter().map(|(container, inside)| (Arc::new(container), inside)).collect();
         let found = |((_, inside), berth): (&(_, Inside), &Berth)| findings(&capabilities, berth, inside);
-        let findings = opened.iter().zip(berths).flat_map(found).collect();
+        let findings = self.findings.iter().cloned().chain(opened.iter().zip(berths).flat_map(found)).collect();
         Ok(Opened {
             build: opened.first().map(|(_, inside)| inside.build.clone()),
             containers: Some(self.disclose(&opened, berths)),
@@ -83,9 +89,20 @@ impl Site for ContainerSite {
 }
 
 impl ContainerSite {
+    /// What an instance has for itself.
+    pub fn own(&self, instance: usize) -> Own {
+        self.own.get(instance).cloned().unwrap_or_default()
+    }
+
+    /// The NUMA nodes near some cores; empty where there is but one.
+    pub fn mems(&self, cores: &[usize]) -> Vec<usize> {
+        let near = |node: &&NumaNode| node.cores.iter().any(|core| cores.contains(core));
+        if self.nodes.len() < 2 { Vec::new() } else { self.nodes.iter().filter(near).map(|node| node.id).collect() }
+    }
+
     /// What this run needs beyond nothing.
-    fn capabilities(&self, numa_nodes: usize) -> Vec<String> {
-        let asked = [("PERFMON", true), ("IPC_LOCK", self.reserved_pages), ("SYS_NICE", numa_nodes > 1)];
+    pub fn capabilities(&self) -> Vec<String> {
+        let asked = [("PERFMON", true), ("IPC_LOCK", self.reserved_pages), ("SYS_NICE", self.nodes.len() > 1)];
         asked.into_iter().filter(|(_, needed)| *needed).map(|(name, _)| name.to_string()).collect()
     }
 
@@ -147,7 +164,8 @@ impl ContainerSite {
 
     /// An engine on another machine says so by not having a directory.
     fn explain(&self, error: anyhow::Error, dir: &Path) -> anyhow::Error {
-        if format!("{error:#}").contains("bind source path does not exist") { self.unseen(dir) } else { error }
+        let missing = format!("bind source path does not exist: {}", dir.display());
+        if format!("{error:#}").contains(&missing) { self.unseen(dir) } else { error }
     }
 
     fn unseen(&self, dir: &Path) -> anyhow::Error {

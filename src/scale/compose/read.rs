@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::Context;
 use serde_json::{Map, Value};
 use serde_saphyr::{Options, budget, options};
 
@@ -59,7 +58,9 @@ pub fn read(path: &Path) -> anyhow::Result<Old> {
     let shown = path.display();
     let file = std::fs::File::open(path).map_err(|e| Stop::Usage.error(format!("cannot open {shown}: {e}")))?;
     let mut bytes = Vec::new();
-    file.take(MAX_FILE + 1).read_to_end(&mut bytes).with_context(|| format!("cannot read {shown}"))?;
+    file.take(MAX_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| Stop::Usage.error(format!("cannot read {shown}: {e}")))?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(Stop::Usage.error(format!("{shown} is larger than 1 MiB: it is no Compose file")));
     }

@@ -111,7 +111,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(request: &Request, mut plan: Plan, home: &'a Path, id: &str, signals: Signals) -> anyhow::Result<Run<'a>> {
         let (cores, in_use) = CoreLock::take(&plan.spec.cores).context("cannot mark the cores as in use")?;
-        if plan.spec.reportable
+        if (plan.spec.reportable || plan.site.needs_free_cores())
             && let Some(first) = in_use.first()
         {
             return Err(Stop::Refused.error(format!(

@@ -69,6 +69,11 @@ pub enum Ended {
 
 /// What makes the stations of a run's instances.
 pub trait Site: Debug + Send + Sync {
+    /// Whether a run there must have its cores to itself, reportable or not.
+    fn needs_free_cores(&self) -> bool {
+        false
+    }
+
     /// Makes a station for each berth, before anything is measured.
     fn open(&self, run: &str, berths: &[Berth], reads: &[PathBuf], signals: &Signals) -> anyhow::Result<Opened>;
 }

@@ -11,6 +11,7 @@ const RUN: &str = "sealbench.run";
 const NAME: &str = "sealbench.instance";
 const LAUNCHER: &str = "sealbench.launcher";
 const PLACE: &str = "sealbench.launcher-place";
+const OPENED: &str = "sealbench.opened";
 const CORES: &str = "sealbench.cores";
 const DIR: &str = "sealbench.dir";
 const TRANSIENT: &str = "sealbench.transient";
@@ -32,6 +33,8 @@ pub struct Labels {
     pub launcher: (u32, u64),
     /// Where that number means something, see [`here`].
     pub place: String,
+    /// When the launcher began to make the run's containers, nanoseconds since 1970 by its clock.
+    pub opened_ns: u128,
     /// The instance's cores.
     pub cores: Vec<usize>,
     /// The instance's directory.
@@ -48,6 +51,7 @@ impl Labels {
             (NAME, self.name.clone()),
             (LAUNCHER, format!("{}:{}", self.launcher.0, self.launcher.1)),
             (PLACE, self.place.clone()),
+            (OPENED, self.opened_ns.to_string()),
             (CORES, cores::format_list(&self.cores)),
             (DIR, self.dir.display().to_string()),
             (TRANSIENT, self.transient.to_string()),
@@ -65,6 +69,7 @@ impl Labels {
             name: text(NAME)?,
             launcher: (pid.parse().ok()?, start.parse().ok()?),
             place: text(PLACE)?,
+            opened_ns: text(OPENED)?.parse().ok()?,
             cores: cores::parse_list(&text(CORES)?).ok()?,
             dir: text(DIR)?.into(),
             transient: text(TRANSIENT)? == "true",
@@ -98,6 +103,7 @@ mod tests {
             name: "instance-0".into(),
             launcher: (pid, process::start_ticks(pid).unwrap()),
             place: here(),
+            opened_ns: 1,
             cores: vec![0, 1, 2, 7],
             dir: "/data/with space/instance-0".into(),
             transient: true,

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
@@ -57,11 +58,16 @@ pub struct Own {
 }
 
 impl Site for ContainerSite {
+    fn needs_free_cores(&self) -> bool {
+        true
+    }
+
     fn open(&self, run: &str, berths: &[Berth], reads: &[PathBuf], signals: &Signals) -> anyhow::Result<Opened> {
         let capabilities = self.capabilities();
+        let opened_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let wanted = berths.iter().map(|berth| Wanted {
             image: self.image.name.clone(),
-            labels: self.labels(run, berth),
+            labels: self.labels(run, opened_ns, berth),
             mems: self.mems(&berth.cores),
             memory_bytes: self.own(berth.instance as usize).memory_bytes.or(self.memory_bytes),
             binds: reads
@@ -74,7 +80,7 @@ impl Site for ContainerSite {
         });
         let wanted: Vec<Wanted> = wanted.collect();
         let started = self.start_all(&wanted, signals)?;
-        self.check_cores(run, berths)?;
+        self.check_cores(run, opened_ns, berths)?;
         let opened: Vec<(Arc<Container>, Inside)> =
             started.into_iter().map(|(container, inside)| (Arc::new(container), inside)).collect();
         let found = |((_, inside), berth): (&(_, Inside), &Berth)| findings(&capabilities, berth, inside);
@@ -106,13 +112,14 @@ impl ContainerSite {
         asked.into_iter().filter(|(_, needed)| *needed).map(|(name, _)| name.to_string()).collect()
     }
 
-    fn labels(&self, run: &str, berth: &Berth) -> Labels {
+    fn labels(&self, run: &str, opened_ns: u128, berth: &Berth) -> Labels {
         let pid = std::process::id();
         Labels {
             run: run.to_string(),
             name: berth.name.clone(),
             launcher: (pid, process::start_ticks(pid).unwrap_or(0)),
             place: here(),
+            opened_ns,
             cores: berth.cores.clone(),
             dir: berth.dir.clone(),
             transient: self.transient,
@@ -177,15 +184,14 @@ impl ContainerSite {
         ))
     }
 
-    /// Two runs on the same cores measure each other: the one that came later gives way.
-    fn check_cores(&self, run: &str, berths: &[Berth]) -> anyhow::Result<()> {
-        let all = leftovers::list(&self.engine)?;
-        let own = all.iter().position(|found| found.labels.run == run);
-        let earlier = |(at, found): &(usize, &Found)| own.is_none_or(|own| *at < own) && found.is_running;
-        for (_, found) in all.iter().enumerate().filter(earlier) {
-            let shared: Vec<usize> = berths.iter().flat_map(|berth| &berth.cores).copied().collect();
-            let shared: Vec<usize> = found.labels.cores.iter().copied().filter(|core| shared.contains(core)).collect();
-            if found.labels.run != run && !shared.is_empty() {
+    /// Two runs on the same cores measure each other: the one that came later gives way. On one machine the core lock has decided that
+    /// already; this is for launchers on several.
+    fn check_cores(&self, run: &str, opened_ns: u128, berths: &[Berth]) -> anyhow::Result<()> {
+        let cores: Vec<usize> = berths.iter().flat_map(|berth| &berth.cores).copied().collect();
+        let is_earlier = |found: &Found| (found.labels.opened_ns, found.labels.run.as_str()) < (opened_ns, run);
+        for found in leftovers::list(&self.engine)?.iter().filter(|found| found.is_running && is_earlier(found)) {
+            let shared: Vec<usize> = found.labels.cores.iter().copied().filter(|core| cores.contains(core)).collect();
+            if !shared.is_empty() {
                 return Err(Stop::Refused.error(format!(
                     "cores {} are used by the container {} of run {}: wait for it, or name other --cores",
                     cores::format_list(&shared),

@@ -167,4 +167,7 @@ fn without_the_reference_engine_run_says_what_is_missing() {
 fn help_has_examples_and_exit_codes() {
     let help = Home::new().run(&["run", "--help"]).success().stdout;
     assert!(help.contains("Examples:") && help.contains("Exit codes:") && help.contains("--p4-partitions-at-once"));
+    assert!(!help.contains("[`") && help.contains("Whichever of the two costs the labels less"), "{help}");
+    let all = Home::new().run(&["--help"]).success().stdout;
+    assert!(all.contains("The results store") && !all.contains("Arguments of"), "{all}");
 }

@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 
 use common::{Ended, Home, read_json, words};
+use sealbench::host::sys;
 use serde_json::Value;
 
 const NOTES: &str = include_str!("../params/scenarios/field-notes-2020.toml");
@@ -128,8 +129,18 @@ fn the_46_core_rate_is_best_and_warned_about() {
     let layout = &other["purchase"]["machines"][0]["layouts"][0]["layout"];
     assert!((layout["per_h"][0].as_f64().unwrap() - 1.870).abs() < 0.001, "{layout}");
     assert!(!warnings(&other).contains("not concurrent"));
-    // At the lower end of the four times' range one machine is less sure to do.
-    assert_eq!(machines(&other["at_bound"]), ["2 x 96 cores"]);
+    // Four instances side by side are one repeat, which says nothing of the spread.
+    assert_eq!((&other["rates"][0]["n"], &other["at_bound"]), (&1.into(), &Value::Null));
+    assert!(warnings(&other).contains("no interval is known of p2 on 23 cores"), "{}", warnings(&other));
+    let thrice = without.replace(
+        "'118 min 8 s']",
+        "'118 min 8 s',\n'150 min', '150 min', '150 min', '150 min',\n'120 min', '120 min', '120 min', '120 min']",
+    );
+    let (thrice, _) = plan(&thrice, "");
+    let rate = &thrice["rates"][0];
+    assert!((rate["interval"]["low"].as_f64().unwrap() - 0.4).abs() < 1e-9 && rate["n"] == 3, "{rate}");
+    // At the lower end of the three repeats' range one machine is less sure to do.
+    assert_eq!(machines(&thrice["at_bound"]), ["2 x 96 cores"]);
 }
 
 #[test]
@@ -190,7 +201,7 @@ fn bad_scenarios_are_refused_with_what_to_do() {
         ("spares = 0", "spare = 0", 2, ["unknown key 'spare' of [rules]", "did you mean 'spares'?"]),
         ("minimise = \"machines\"", "", 2, ["sku '128 cores' has no price", "minimise something else"]),
         ("availability = 1.0", "availability = 7", 2, ["availability", "out of range"]),
-        ("cores = 8\n", "", 2, ["rate 1 (p1)", "a rate without cores"]),
+        ("cores = 8\n", "", 2, ["s.toml: rate 1 (p1)", "a rate without cores"]),
         ("memory = \"768 GiB\"", "memory = \"128 GiB\"", 3, ["no model can do p4", "75.0 GiB more would do"]),
         ("p4 = \"elsewhere\"", "p4 = \"same machine\"", 3, ["no model can do p1 + p2 + c1 + p4", "no rate of p4"]),
         ("cores = 64\n", "cores = 64\navailable = 27\n", 3, ["all machines that can be had", "sectors/h"]),
@@ -202,11 +213,139 @@ fn bad_scenarios_are_refused_with_what_to_do() {
         .replace("cores = 30", "cores = 23")
         .replace("instances = 3", "instances = 4")
         .replace("'95 min 27 s'", "'95 min', '97 min'");
+    let outside = NOTES.replacen("cores = 8\n", "cores = 8\ninterval = [\"500 min\", \"501 min\"]\n", 1);
+    run(&home, &outside, "").fails(2, &["s.toml: rate 1 (p1)", "500 to 501 min, does not hold its time, 150 min"]);
     run(&home, &twice, "").fails(2, &["p2 on 23 cores", "contradict each other"]);
     home.run(&words("plan nowhere.toml")).fails(2, &["cannot read nowhere.toml"]);
     run(&home, NOTES, "--simulate 0").fails(2, &["cannot simulate 0 days"]);
     run(&home, &format!("{NOTES}\n[[stored]]\nruns = ['nothing']"), "").fails(2, &["nothing"]);
     run(&home, &format!("{NOTES}\n[[stored]]\nsweeps = ['none']"), "").fails(2, &["there is no sweep 'none'"]);
+}
+
+#[test]
+fn power_and_the_price_of_energy_decide() {
+    let scenario = "
+        target = '100 sectors/day'
+        phases = ['p1']
+        [prices]
+        kwh = 0
+        pue = 1.5
+        period = '3 years'
+        [[sku]]
+        name = 'cheap'
+        cores = 8
+        memory = '300 GiB'
+        price = 1000
+        power = '1 kW'
+        [[sku]]
+        name = 'frugal'
+        cores = 8
+        memory = '300 GiB'
+        price = 3000
+        power = '300 W'
+        [[rate]]
+        phase = 'p1'
+        cores = 2
+        time = '4 h'
+    ";
+    let (free, _) = plan(scenario, "");
+    assert_eq!((machines(&free["purchase"]), &free["purchase"]["cost"]), (vec!["5 x cheap".into()], &5000.0.into()));
+    let priced = scenario.replace("kwh = 0", "kwh = 0.2");
+    let (priced, _) = plan(&priced, "");
+    assert_eq!(machines(&priced["purchase"]), ["5 x frugal"]);
+    // Five machines, and 1.5 kW with half as much again for cooling, through 26,280 hours.
+    assert_eq!(priced["purchase"]["cost"], 5.0 * 3000.0 + 1.5 * 1.5 * 26_280.0 * 0.2);
+    let (power, text) = plan(scenario, "--minimise power");
+    assert_eq!(machines(&power["purchase"]), ["5 x frugal"]);
+    let proof = &power["purchase"]["proof"];
+    assert_eq!((&proof["minimised"], &proof["value"]), (&"power".into(), &1500.0.into()));
+    assert!(text.contains("proven least power") && text.contains("1.5 kW"), "{text}");
+}
+
+#[test]
+fn where_no_purchase_reaches_the_target_any_more_is_said() {
+    let scenario = "
+        target = '100 sectors/day'
+        minimise = 'machines'
+        phases = ['p1']
+        [[sku]]
+        name = 'few'
+        cores = 8
+        memory = '300 GiB'
+        available = 5
+        [[rate]]
+        phase = 'p1'
+        cores = 2
+        time = '4 h'
+    ";
+    let (plan, text) = plan(scenario, "");
+    let rate = &plan["sensitivity"][0];
+    // Five machines put out 5 sectors per hour, a fifth more than is asked for.
+    assert_eq!(rate["higher"], serde_json::json!(["288.02 min", "no purchase reaches the target"]), "{text}");
+    assert_eq!(rate["lower"][1], "4 of few");
+}
+
+#[test]
+fn numbers_of_machines_and_money_that_are_slips_are_refused() {
+    let home = Home::new();
+    let scenario = "
+        target = '1000000 sectors per hour'
+        minimise = 'machines'
+        phases = ['p1']
+        [prices]
+        kwh = 0.2
+        [[sku]]
+        name = 'slow'
+        cores = 2
+        memory = '300 GiB'
+        price = 1000
+        power = '1 kW'
+        [[rate]]
+        phase = 'p1'
+        cores = 2
+        time = '100000 h'
+    ";
+    run(&home, scenario, "").fails(3, &["machines of 'slow', more than 1000000: check target and rates"]);
+    run(&home, &scenario.replace("cores = 2\n        memory", "cores = 2\n        available = 9\n        memory"), "")
+        .fails(3, &["all machines that can be had put out"]);
+    let faster = scenario.replace("'100000 h'", "'59 min'");
+    let ended = run(&home, &faster, "--json p.json").success();
+    assert!(ended.stdout.contains("983334 machines"), "{}", ended.stdout);
+    let dear = faster.replace("kwh = 0.2", "kwh = 1000000").replace("1 kW", "1000 kW");
+    run(&home, &dear, "").fails(3, &["machines of 'slow' cost or draw is out of range", "[prices]"]);
+    run(&home, &faster, "--simulate 1").fails(2, &["cannot simulate 1 days of 24000000 sectors"]);
+}
+
+#[test]
+fn rates_come_from_a_sweep_without_its_second_arm() {
+    let home = Home::new();
+    let cores = sys::allowed_cores().unwrap().len().min(2);
+    let layouts = if cores == 2 { "'1x1', '1x2', '2x1'" } else { "'1x1'" };
+    let sweep = format!(
+        "[[grid]]\nsector_size = '2KiB'\nphases = ['p1']\nengines = ['native']\nlayouts = [{layouts}]\nrepeats = 3\nmax_repeats = 3\n"
+    );
+    fs::write(home.path("sweep.toml"), sweep).unwrap();
+    home.run(&words("sweep sweep.toml --json rankings.json")).success();
+    let best = &read_json(&home.path("rankings.json"))[0]["points"][0];
+    let shown = home.run(&["results", "show", best["runs"][0].as_str().unwrap(), "--json"]).success();
+    let record: Value = serde_json::from_str(&shown.stdout).unwrap();
+    let id = record["sweep"]["sweep"].as_str().unwrap();
+    let scenario = format!(
+        "sector_size = '2 KiB'\ntarget = '1 sectors per hour'\nminimise = 'machines'\nphases = ['p1']\n\
+         [[sku]]\nname = 'this'\ncores = {cores}\nmemory = '16 GiB'\n[[stored]]\nsweeps = ['{id}']\n"
+    );
+    run(&home, &scenario, "--json p.json").success();
+    let plan = read_json(&home.path("p.json"));
+    // The sweep's best point is the plan's layout, with the same output.
+    let layout = &plan["purchase"]["machines"][0]["layouts"][0]["layout"];
+    let per_h = [&layout["per_h"][0], &best["sectors_per_h"]].map(|rate| rate.as_f64().unwrap());
+    assert!((per_h[0] / per_h[1] - 1.0).abs() < 1e-6, "{layout} and {best}");
+    // Three repeats: those of the A/A pair's second arm are not among them.
+    let rate = &plan["rates"][0];
+    assert_eq!((&rate["n"], &rate["variant"], &rate["origin"]), (&3.into(), &"native".into(), &"measured".into()));
+    assert_eq!(rate["source"], best["runs"]);
+    let ends = ["low", "high"].map(|end| rate["interval"][end].as_f64().unwrap());
+    assert!((ends[0]..=ends[1]).contains(&rate["sectors_per_h"].as_f64().unwrap()), "{rate}");
 }
 
 #[test]

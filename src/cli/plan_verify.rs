@@ -7,10 +7,10 @@ use crate::error::Stop;
 use crate::host::sys;
 use crate::plan::layout::MachineLayout;
 use crate::plan::planner::Plan;
-use crate::plan::verify::{Finding, findings, mix, scale};
+use crate::plan::verify::{Finding, findings, mix, partitions_at_once, scale, sectors};
 use crate::report::table::{Align, table};
 use crate::report::units;
-use crate::sector::SectorSize;
+use crate::sector::{SectorSize, Shape};
 use crate::trial::layout::{Layout, MixPart};
 use crate::trial::request::Request;
 use crate::trial::run::run as run_request;
@@ -28,10 +28,13 @@ pub fn run(plan: &Plan, sku: &str, size: SectorSize) -> anyhow::Result<Vec<Findi
             .error(format!("{} needs {kinds} kinds of instances and this machine has {cores} cores", layout.sku))
     })?;
     let parts_of_mix: Result<Vec<MixPart>, String> = mix(&parts).split(',').map(str::parse).collect();
+    let sectors = sectors(&parts);
     let request = Request {
         given: given(),
         sector_size: Some(size),
         repeats: Some(REPEATS),
+        sectors: (sectors > 1).then_some(sectors),
+        at_once: partitions_at_once(&parts, Shape::network(size).partitions),
         layout: Layout { mix: Some(parts_of_mix.map_err(anyhow::Error::msg)?), ..Layout::default() },
         ..Request::default()
     };
@@ -74,8 +77,8 @@ fn text(found: &[Finding]) -> String {
         let part = &one.part;
         vec![
             format!("{} x {} on {}", part.instances, part.phase, part.cores),
-            format!("{} on {}", part.planned.0, part.planned.1),
-            units::rate(part.planned_per_h),
+            part.planned.label(),
+            units::rate(part.planned.per_h),
             rate(one.alone_per_h),
             rate(one.mixed_per_h),
             one.slow_down.map_or_else(String::new, |ratio| format!("x {ratio:.3}")),

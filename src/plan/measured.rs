@@ -54,14 +54,13 @@ pub fn from_records(records: &[Record], sector_bytes: f64, skus: &[String]) -> R
 fn of_logs(rate: &overlap::Rate, logs: &[Record], skus: &[String]) -> Result<Rate, String> {
     let runs: BTreeSet<&str> = rate.members.iter().map(|member| logs[member.record].id.as_str()).collect();
     let runs: Vec<String> = runs.into_iter().map(str::to_string).collect();
-    let times = rate.members.iter().map(|member| logs[member.record].phases[member.phase].wall_s);
     from_entry(&Entry {
         place: format!("run {}", runs.join(", ").escape_debug()),
         phase: rate.phase,
         skus: skus.to_vec(),
         cores: rate.cores,
         instances: rate.instances,
-        times: times.collect(),
+        times: by_repeat(rate, logs),
         sectors_per_h: None,
         interval: None,
         cv: None,
@@ -77,6 +76,17 @@ fn of_logs(rate: &overlap::Rate, logs: &[Record], skus: &[String]) -> Result<Rat
             Together::NotConcurrent => Some(false),
         },
     })
+}
+
+/// The times of the repeats that all instances have, those of one repeat after those of another.
+fn by_repeat(rate: &overlap::Rate, logs: &[Record]) -> Vec<f64> {
+    let of = |instance: u32| {
+        let members = rate.members.iter().filter(move |member| member.instance == instance);
+        members.map(|member| logs[member.record].phases[member.phase].wall_s).collect::<Vec<f64>>()
+    };
+    let instances: Vec<Vec<f64>> = (0..rate.instances).map(of).collect();
+    let repeats = instances.iter().map(Vec::len).min().unwrap_or(0);
+    (0..repeats).flat_map(|repeat| instances.iter().map(move |times| times[repeat])).collect()
 }
 
 fn check(record: &Record, sector_bytes: f64) -> Result<(), String> {
@@ -241,6 +251,37 @@ mod tests {
         let rates = from_records(&[together], MIB8, &[]).unwrap();
         let [rate] = rates.as_slice() else { panic!("{rates:?}") };
         assert_eq!((rate.instances, rate.n, rate.sectors_per_h, rate.concurrent), (2, 2, 325.0, Some(true)));
+    }
+
+    #[test]
+    fn the_repeats_of_logs_are_those_that_all_instances_have() {
+        let logs = [[10.0, 20.0, 30.0].as_slice(), &[11.0, 21.0]].map(|times| {
+            sample::changed(|r| {
+                let of = |time: &f64| {
+                    let mut p1 = r["phases"][0].clone();
+                    p1["wall_s"] = (*time).into();
+                    p1
+                };
+                r["phases"] = times.iter().map(of).collect();
+            })
+        });
+        let member = |(record, phase)| overlap::Member { record, phase, instance: record as u32 };
+        let rate = overlap::Rate {
+            host: None,
+            phase: Phase::P1,
+            sector_size: logs[0].spec.resolved.shape.sector_size,
+            cores: Some(2),
+            instances: 2,
+            at_once: Some(2),
+            sectors_per_h: 1.0,
+            one_per_h: 1.0,
+            median_s: 20.0,
+            window_s: 60.0,
+            overlap: 1.0,
+            together: Together::Concurrent,
+            members: [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)].map(member).to_vec(),
+        };
+        assert_eq!(by_repeat(&rate, &logs), [10.0, 11.0, 20.0, 21.0]);
     }
 
     #[test]

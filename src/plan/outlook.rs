@@ -130,22 +130,29 @@ pub fn sensitivity(
 fn of_rate(scenario: &Scenario, market: &Market, rates: &[Rate], rate: &Rate) -> Sensitivity {
     let base = solve(&market.problem, LARGE).map(|answer| answer.value);
     // A longer time is a lower rate.
-    let answer = |factor: f64| {
+    let changed = |factor: f64| {
         let scaled = |other: &Rate| match other == rate {
             true => Rate { sectors_per_h: other.sectors_per_h / factor, ..other.clone() },
             false => other.clone(),
         };
         let rates: Vec<Rate> = rates.iter().map(scaled).collect();
-        let problem = Market::new(scenario, &rates).ok().map(|market| market.problem)?;
-        solve(&problem, LARGE).map(|answer| (answer.value, machines(scenario, &answer.machines)))
+        let problem = Market::new(scenario, &rates).ok()?.problem;
+        match solve(&problem, LARGE) {
+            Some(answer) => (Some(answer.value) != base).then(|| machines(scenario, &answer.machines)),
+            None => none(&problem),
+        }
     };
-    let changed = |factor: f64| answer(factor).filter(|(value, _)| Some(*value) != base).map(|(_, text)| text);
     let show = |factor: f64| match rate.run_s() * factor {
         seconds if seconds < 600.0 => format!("{seconds:.1} s"),
         seconds => format!("{:.2} min", seconds / 60.0),
     };
     let found = |end: f64| nearest(end, &changed).map(|(factor, text)| (show(factor), text));
     Sensitivity { what: rate.label(), now: show(1.0), lower: found(0.5), higher: found(2.0) }
+}
+
+/// The answer where there is none, if that is sure.
+fn none(problem: &Problem) -> Option<String> {
+    problem.is_impossible().then(|| "no purchase reaches the target".to_string())
 }
 
 fn of_price(scenario: &Scenario, market: &Market, index: usize, price: f64) -> Sensitivity {
@@ -159,6 +166,7 @@ fn of_price(scenario: &Scenario, market: &Market, index: usize, price: f64) -> S
         solve(&problem, LARGE).map(|answer| machines(scenario, &answer.machines))
     };
     let base = answer(1.0);
+    // What can be bought does not depend on prices.
     let changed = |factor: f64| answer(factor).filter(|text| Some(text) != base.as_ref());
     let show = |factor: f64| format!("{:.0} {}", price * factor, scenario.prices.currency);
     let found = |end: f64| nearest(end, &changed).map(|(factor, text)| (show(factor), text));

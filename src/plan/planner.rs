@@ -91,7 +91,9 @@ pub struct Bottleneck {
 pub fn plan(scenario: &Scenario, stored: Vec<Rate>) -> anyhow::Result<Plan> {
     check_objective(scenario).map_err(|e| Stop::Usage.error(e))?;
     let typed = scenario.rates.iter().map(from_entry).collect::<Result<Vec<_>, _>>();
-    let all = typed.map(|typed| typed.into_iter().chain(stored).collect()).and_then(settle);
+    let skus: Vec<&str> = scenario.skus.iter().map(|sku| sku.name.as_str()).collect();
+    let all = typed.map(|typed| typed.into_iter().chain(stored).collect());
+    let all = all.and_then(|rates| settle(rates, &skus));
     let settled = all.map_err(|e| Stop::Usage.error(e))?;
     let refused = |e: String| Stop::Refused.error(e);
     let market = Market::new(scenario, &settled.rates).map_err(refused)?;

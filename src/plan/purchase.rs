@@ -5,13 +5,16 @@ use serde::Serialize;
 use super::layout::{Bound, MachineLayout, Stage, cut, why_not};
 use super::rates::Rate;
 use super::scenario::{Minimise, Scenario, Sku};
-use super::solve::{Answer, Assigned, Model, OBJECTIVES, Problem, assign, solve};
+use super::solve::{Answer, Assigned, MOST_MACHINES, Model, OBJECTIVES, Problem, assign, solve};
 
 /// Steps of work that a purchase may take: a few seconds at most.
 pub const NODES: u64 = 6_000_000;
 
 /// Hours of energy, machines, and so on are counted in whole cents and watts.
 const CENTS: f64 = 100.0;
+
+/// The largest sum of cents or watts of a model: those of all models at twice their price still fit an integer.
+const MOST_VALUE: i64 = 1 << 51;
 
 /// Machines to buy, and what they can do.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -129,13 +132,14 @@ impl Market {
         }
         let models = scenario.skus.iter().zip(&layouts).map(|(sku, layouts)| model(scenario, sku, layouts)).collect();
         let problem = Problem { demand: vec![scenario.demand_per_h(); stages.len()], models };
+        check_size(scenario, &problem)?;
         Ok(Market { layouts, looked_at, problem })
     }
 
     /// The best purchase, or what can be reached at most with all that can be had.
     pub fn purchase(&self, scenario: &Scenario) -> Result<Purchase, String> {
         self.purchase_of(scenario, &self.problem, NODES).ok_or_else(|| {
-            let most: Vec<u32> = self.problem.models.iter().map(|m| m.available.saturating_sub(m.spares).min(1_000_000)).collect();
+            let most: Vec<u32> = self.problem.models.iter().map(|m| m.available.saturating_sub(m.spares).min(MOST_MACHINES)).collect();
             let reach = self.reach(&most) * scenario.target_per_h;
             format!(
                 "all machines that can be had put out {reach:.3} of {:.3} sectors/h: raise what is available, or add a model",
@@ -233,6 +237,27 @@ fn stage_loads(scenario: &Scenario, machines: &[Machines]) -> Vec<StageLoad> {
 fn energy_price(scenario: &Scenario) -> f64 {
     let prices = &scenario.prices;
     prices.period_s / 3600.0 / 1000.0 * prices.kwh * prices.pue
+}
+
+/// Refuses numbers of machines that are slips, and figures of which no sum could be made.
+fn check_size(scenario: &Scenario, problem: &Problem) -> Result<(), String> {
+    for (sku, model) in scenario.skus.iter().zip(&problem.models) {
+        let (name, most) = (&sku.name, model.most(&problem.demand));
+        if most > MOST_MACHINES {
+            return Err(format!(
+                "the target could take {most} machines of '{name}', more than {MOST_MACHINES}: check target and rates, or say how many are available"
+            ));
+        }
+        let all = i64::from(most) + i64::from(model.spares);
+        let figures = model.each.iter().zip(&model.bought).map(|(each, bought)| each.checked_add(*bought));
+        let sums = figures.map(|figure| figure.and_then(|figure| figure.checked_mul(all)));
+        if sums.into_iter().any(|sum| sum.is_none_or(|sum| sum > MOST_VALUE)) {
+            return Err(format!(
+                "what {all} machines of '{name}' cost or draw is out of range: check its price and power, and kwh and period of [prices]"
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn model(scenario: &Scenario, sku: &Sku, layouts: &[MachineLayout]) -> Model {

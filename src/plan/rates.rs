@@ -1,5 +1,7 @@
 //! Rates: how fast an instance of a phase is on so many cores, how sure that is and where it comes from.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use crate::measure::stats::bootstrap::median_interval;
@@ -9,6 +11,9 @@ use crate::trial::record::{Interval, Origin};
 
 /// Two figures of one thing without intervals agree if they differ by no more than this: the spread that the Phoronix Test Suite accepts.
 const TOLERANCE: f64 = 0.035;
+
+/// What converting a time to a rate may change.
+const ROUNDING: f64 = 1e-9;
 
 /// What was typed disagrees with what was measured if it differs by more than this from the mean.
 const SLIP: f64 = 0.02;
@@ -74,7 +79,7 @@ pub struct Rate {
     pub sectors_per_h: f64,
     /// 95 % interval of that.
     pub interval: Option<Interval>,
-    /// Number of samples; 1 for a figure that was typed.
+    /// Number of samples: repeats, however many instances ran in each; 1 for a figure that was typed.
     pub n: u32,
     /// Coefficient of variation of the times.
     pub cv: Option<f64>,
@@ -143,14 +148,20 @@ impl Rate {
         Some(format!("the rate of {} ({}) {why}", self.label(), self.sources()))
     }
 
-    /// Whether both are about the same thing. What was typed is about any number side by side.
-    fn same_thing(&self, other: &Rate) -> bool {
-        let key = |rate: &Rate| (rate.phase, rate.cores, rate.batch, rate.partitions_at_once);
-        let variants = self.variant == other.variant || self.typed && self.variant.is_none();
-        let instances = self.instances == other.instances || self.typed != other.typed;
-        let skus =
-            self.skus.is_empty() || other.skus.is_empty() || self.skus.iter().any(|sku| other.skus.contains(sku));
-        key(self) == key(other) && variants && instances && skus
+    /// Whether a typed figure and samples are about the same thing: what was typed is about any number side by side and, if it names no
+    /// variant, about any.
+    fn is_typed_of(&self, samples: &Rate) -> bool {
+        self.thing() == samples.thing() && (self.variant.is_none() || self.variant == samples.variant)
+    }
+
+    /// What it is a rate of, whatever ran beside it.
+    fn thing(&self) -> (Phase, u32, u32, Option<u32>) {
+        (self.phase, self.cores, self.batch, self.partitions_at_once)
+    }
+
+    /// Whether both, two typed figures or two from samples, are about the same thing.
+    fn is_same_thing(&self, other: &Rate) -> bool {
+        self.thing() == other.thing() && (&self.variant, self.instances) == (&other.variant, other.instances)
     }
 
     /// Whether each is outside the other's interval.
@@ -168,23 +179,19 @@ impl Rate {
 
 /// The rate that an entry gives; an error names the entry.
 pub fn from_entry(entry: &Entry) -> Result<Rate, String> {
-    let Entry { place, phase, .. } = entry;
+    let Entry { place, phase, times, .. } = entry;
     let Some(cores) = entry.cores else {
         return Err(format!(
             "{place} ({phase}): say on how many cores it was measured (cores = ...): a rate without cores cannot be placed"
         ));
     };
     let batch = f64::from(entry.batch);
-    let (sectors_per_h, samples) = match (entry.times.as_slice(), entry.sectors_per_h) {
-        ([], Some(rate)) => (rate, Vec::new()),
-        ([], None) => return Err(format!("{place} ({phase}): there is no time, times or sectors_per_h")),
-        ([time], None) => (3600.0 * batch / time, Vec::new()),
-        (times, None) => (batch * side_by_side(place, times, entry.instances)?, rates_of(times, batch)),
-        _ => return Err(format!("{place} ({phase}): sectors_per_h and times say the same: leave one out")),
+    let repeats = repeats(entry)?;
+    let Some(sectors_per_h) = median(&repeats) else {
+        return Err(format!("{place} ({phase}): there is no time, times or sectors_per_h"));
     };
-    let has_samples = samples.len() > 1;
-    let seconds: Vec<f64> = samples.iter().map(|rate| 3600.0 * batch / rate).collect();
-    Ok(Rate {
+    let has_samples = times.len() > 1;
+    let rate = Rate {
         phase: *phase,
         skus: entry.skus.clone(),
         cores,
@@ -194,34 +201,48 @@ pub fn from_entry(entry: &Entry) -> Result<Rate, String> {
         partitions_at_once: entry.partitions_at_once,
         memory: entry.memory,
         sectors_per_h,
-        interval: entry.interval.or_else(|| median_interval(&samples)),
-        n: samples.len().max(1) as u32,
-        cv: entry.cv.or_else(|| coefficient_of_variation(&seconds)),
-        mean_s: if has_samples { mean(&seconds) } else { 3600.0 * batch / sectors_per_h },
-        range_s: has_samples.then(|| range(&seconds)),
+        interval: entry.interval.or_else(|| median_interval(&repeats)),
+        n: repeats.len() as u32,
+        cv: entry.cv.or_else(|| coefficient_of_variation(times)),
+        mean_s: if has_samples { mean(times) } else { 3600.0 * batch / sectors_per_h },
+        range_s: has_samples.then(|| range(times)),
         origin: entry.origin.unwrap_or(Origin::Estimated),
         typed: !has_samples,
         source: if entry.source.is_empty() { vec![format!("typed, {place}")] } else { entry.source.clone() },
         concurrent: entry.concurrent,
-    })
-}
-
-/// Sectors per hour of single runs.
-fn rates_of(times: &[f64], batch: f64) -> Vec<f64> {
-    times.iter().map(|time| 3600.0 * batch / time).collect()
-}
-
-/// Runs per hour of one of several instances side by side: the median over repeats of the sum of reciprocal times, over the instances.
-fn side_by_side(place: &str, times: &[f64], instances: u32) -> Result<f64, String> {
-    let chunks = times.chunks_exact(instances as usize);
-    if !chunks.remainder().is_empty() {
-        return Err(format!(
-            "{place}: {} times are not a whole number of repeats of {instances} instances",
-            times.len()
-        ));
+    };
+    match entry.interval {
+        Some(Interval { low, high })
+            if !(low * (1.0 - ROUNDING)..=high * (1.0 + ROUNDING)).contains(&sectors_per_h) =>
+        {
+            Err(format!(
+                "{place} ({phase}): its interval, {} to {} min, does not hold its time, {} min: correct one of them",
+                minutes(3600.0 * batch / high),
+                minutes(3600.0 * batch / low),
+                minutes(rate.run_s())
+            ))
+        }
+        _ => Ok(rate),
     }
-    let repeats: Vec<f64> = chunks.map(|repeat| mean(&rates_of(repeat, 1.0))).collect();
-    median(&repeats).ok_or_else(|| format!("{place}: there is no time"))
+}
+
+/// Sectors per hour of one instance, by repeat: the sum of reciprocal times of the instances side by side, over their number. A single figure is
+/// that of each.
+fn repeats(entry: &Entry) -> Result<Vec<f64>, String> {
+    let Entry { place, phase, instances, .. } = entry;
+    let per_h = |time: &f64| 3600.0 * f64::from(entry.batch) / time;
+    match (entry.times.as_slice(), entry.sectors_per_h) {
+        ([_, ..], Some(_)) => Err(format!("{place} ({phase}): sectors_per_h and times say the same: leave one out")),
+        ([], rate) => Ok(rate.into_iter().collect()),
+        ([time], None) => Ok(vec![per_h(time)]),
+        (times, None) if times.len() % *instances as usize == 0 => {
+            let of = |repeat: &[f64]| mean(&repeat.iter().map(per_h).collect::<Vec<_>>());
+            Ok(times.chunks_exact(*instances as usize).map(of).collect())
+        }
+        (times, None) => {
+            Err(format!("{place}: {} times are not a whole number of repeats of {instances} instances", times.len()))
+        }
+    }
 }
 
 fn mean(values: &[f64]) -> f64 {
@@ -242,33 +263,56 @@ pub struct Settled {
     pub warnings: Vec<String>,
 }
 
-/// Keeps one rate of each thing: a typed one before one from samples, which is said if they disagree, and of two that agree the one with more
-/// samples. Two that contradict each other are an error that names both.
-pub fn settle(rates: Vec<Rate>) -> Result<Settled, String> {
-    let mut settled = Settled { rates: Vec::new(), warnings: Vec::new() };
-    for rate in rates {
-        let Some(place) = settled.rates.iter().position(|known| known.same_thing(&rate) || rate.same_thing(known))
-        else {
-            settled.rates.push(rate);
-            continue;
-        };
-        let known = &settled.rates[place];
-        if known.typed != rate.typed {
-            let (typed, samples) = if known.typed { (known, &rate) } else { (&rate, known) };
-            settled.warnings.extend(disagreement(typed, samples));
-            settled.rates[place] = typed.clone();
-            continue;
-        }
-        if known.contradicts(&rate) {
-            let of = |rate: &Rate| format!("{} min ({})", minutes(rate.run_s()), rate.sources());
-            let (a, b) = (of(known), of(&rate));
-            return Err(format!("{}: {a} and {b} contradict each other: leave one out", rate.label()));
-        }
-        if rate.n > known.n {
-            settled.rates[place] = rate;
+/// Keeps for each model one rate of each thing: of those from samples that agree the one with most, then a typed one in place of all that it
+/// is about, which is said if they disagree. Two that contradict each other are an error that names both. The order of the rates does not count.
+pub fn settle(rates: Vec<Rate>, skus: &[&str]) -> Result<Settled, String> {
+    let mut kept: Vec<Vec<String>> = vec![Vec::new(); rates.len()];
+    let mut warnings: Vec<String> = Vec::new();
+    for sku in skus {
+        let of =
+            |typed: bool| rates.iter().enumerate().filter(move |(_, rate)| rate.typed == typed && rate.holds_for(sku));
+        let (samples, typed) = (agreed(of(false).collect())?, agreed(of(true).collect())?);
+        typed.iter().for_each(|(index, _)| kept[*index].push(sku.to_string()));
+        for (index, samples) in samples {
+            let is_about = |typed: &&(usize, &Rate)| typed.1.is_typed_of(samples);
+            let nearest = |typed: &&(usize, &Rate)| typed.1.instances.abs_diff(samples.instances);
+            match typed.iter().filter(is_about).min_by_key(nearest) {
+                Some((_, typed)) => warnings.extend(disagreement(typed, samples)),
+                None => kept[index].push(sku.to_string()),
+            }
         }
     }
-    Ok(settled)
+    let mut seen = BTreeSet::new();
+    warnings.retain(|warning| seen.insert(warning.clone()));
+    let narrowed = |(rate, kept): (Rate, Vec<String>)| {
+        let all = skus.iter().filter(|sku| rate.holds_for(sku)).count();
+        let skus = if kept.len() == all { rate.skus.clone() } else { kept.clone() };
+        (!kept.is_empty()).then_some(Rate { skus, ..rate })
+    };
+    Ok(Settled { rates: rates.into_iter().zip(kept).filter_map(narrowed).collect(), warnings })
+}
+
+/// Of rates that all hold for a model one of each thing, with its place: that with most samples, of equally many the slowest.
+fn agreed(rates: Vec<(usize, &Rate)>) -> Result<Vec<(usize, &Rate)>, String> {
+    let mut agreed: Vec<(usize, &Rate)> = Vec::new();
+    for (place, (index, rate)) in rates.iter().enumerate() {
+        let same = |other: &&(usize, &Rate)| other.1.is_same_thing(rate);
+        if let Some((_, other)) = rates[..place].iter().filter(same).find(|(_, other)| other.contradicts(rate)) {
+            return Err(contradiction(other, rate));
+        }
+        match agreed.iter_mut().find(|known| known.1.is_same_thing(rate)) {
+            Some(known) if (known.1.n, -known.1.sectors_per_h) >= (rate.n, -rate.sectors_per_h) => {}
+            Some(known) => *known = (*index, rate),
+            None => agreed.push((*index, rate)),
+        }
+    }
+    Ok(agreed)
+}
+
+fn contradiction(one: &Rate, other: &Rate) -> String {
+    let of = |rate: &Rate| format!("{} min ({})", minutes(rate.run_s()), rate.sources());
+    let remedy = if one.skus == other.skus { "" } else { ", or say for which models each holds (skus)" };
+    format!("{}: {} and {} contradict each other: leave one out{remedy}", other.label(), of(one), of(other))
 }
 
 /// That a typed figure is not what the samples say.
@@ -279,13 +323,13 @@ fn disagreement(typed: &Rate, samples: &Rate) -> Option<String> {
     let range = samples
         .range_s
         .map_or_else(String::new, |range| format!(", {} to {} min", minutes(range.low), minutes(range.high)));
+    let repeats = if samples.n == 1 { "1 repeat".to_string() } else { format!("{} repeats", samples.n) };
     Some(format!(
-        "{}: the typed {} min disagrees with the {} {} min ({} samples{range}: {}); the plan uses what was typed",
+        "{}: the typed {} min disagrees with the {} {} min ({repeats}{range}: {}); the plan uses what was typed",
         samples.label(),
         minutes(typed.run_s()),
         samples.origin.name(),
         minutes(samples.mean_s),
-        samples.n,
         samples.sources()
     ))
 }
@@ -322,6 +366,9 @@ pub(crate) mod tests {
         }
     }
 
+    /// One model.
+    const BOX: [&str; 1] = ["box"];
+
     /// The notes' p2 sweep on 96 cores, minutes from their logs' time stamps.
     pub const SWEEP: [(u32, &[f64]); 3] = [
         (23, &[130.5, 133.983_333, 131.933_333, 118.133_333]),
@@ -335,10 +382,13 @@ pub(crate) mod tests {
             let rate = from_entry(&entry(Phase::P2, cores, times, times.len() as u32)).unwrap();
             let together = rate.sectors_per_h * times.len() as f64;
             assert!((together - expected).abs() < 0.001, "{cores} cores: {together}");
-            assert_eq!((rate.n, rate.typed), (times.len() as u32, false));
+            assert_eq!((rate.n, rate.interval, rate.typed), (1, None, false), "one repeat says nothing of the spread");
         }
-        let two_repeats = from_entry(&entry(Phase::P2, 8, &[60.0, 30.0, 120.0, 120.0], 2)).unwrap();
-        assert_eq!(two_repeats.sectors_per_h, (1.5 + 0.5) / 2.0);
+        let times = [60.0, 30.0, 120.0, 120.0, 60.0, 60.0];
+        let repeats = from_entry(&entry(Phase::P2, 8, &times, 2)).unwrap();
+        assert_eq!((repeats.sectors_per_h, repeats.n), (1.0, 3));
+        assert_eq!(repeats.interval, Some(Interval { low: 0.5, high: 1.5 }));
+        assert_eq!(repeats.range_s, Some(Interval { low: 1800.0, high: 7200.0 }));
         assert!(from_entry(&entry(Phase::P2, 8, &[60.0, 30.0, 120.0], 2)).unwrap_err().contains("whole number"));
     }
 
@@ -365,7 +415,7 @@ pub(crate) mod tests {
         };
         let imported = from_entry(&imported).unwrap();
         for order in [[typed.clone(), imported.clone()], [imported.clone(), typed.clone()]] {
-            let settled = settle(order.to_vec()).unwrap();
+            let settled = settle(order.to_vec(), &BOX).unwrap();
             assert_eq!(settled.rates, std::slice::from_ref(&typed));
             assert!(
                 settled.warnings[0].contains("the typed 120 min disagrees with the imported 128.6 min"),
@@ -373,7 +423,7 @@ pub(crate) mod tests {
             );
         }
         let near = from_entry(&entry(Phase::P2, 23, &[128.0], 4)).unwrap();
-        assert!(settle(vec![near, imported]).unwrap().warnings.is_empty());
+        assert!(settle(vec![near, imported], &BOX).unwrap().warnings.is_empty());
     }
 
     #[test]
@@ -382,14 +432,75 @@ pub(crate) mod tests {
             from_entry(&Entry { source: vec![source.into()], ..entry(Phase::P1, 8, times, 1) }).unwrap()
         };
         let (a, b) = (of(&[100.0, 101.0, 102.0], "run-a"), of(&[150.0, 151.0, 152.0], "run-b"));
-        let error = settle(vec![a.clone(), b.clone()]).unwrap_err();
+        let error = settle(vec![a.clone(), b.clone()], &BOX).unwrap_err();
         assert!(error.contains("101 min (run-a)") && error.contains("151 min (run-b)"), "{error}");
         let more = of(&[100.5, 101.0, 101.0, 101.5], "run-c");
-        assert_eq!(settle(vec![a.clone(), more.clone()]).unwrap().rates, [more]);
-        assert!(settle(vec![of(&[100.0], "x"), of(&[103.0], "y")]).is_ok());
-        assert!(settle(vec![of(&[100.0], "x"), of(&[104.0], "y")]).is_err());
+        assert_eq!(settle(vec![a.clone(), more.clone()], &BOX).unwrap().rates, [more]);
+        assert!(settle(vec![of(&[100.0], "x"), of(&[103.0], "y")], &BOX).is_ok());
+        assert!(settle(vec![of(&[100.0], "x"), of(&[104.0], "y")], &BOX).is_err());
         let elsewhere = Rate { skus: vec!["other".into()], ..b };
-        assert_eq!(settle(vec![Rate { skus: vec!["one".into()], ..a }, elsewhere]).unwrap().rates.len(), 2);
+        assert_eq!(
+            settle(vec![Rate { skus: vec!["one".into()], ..a }, elsewhere], &["one", "other"]).unwrap().rates.len(),
+            2
+        );
+    }
+
+    /// All orders of three.
+    const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+
+    #[test]
+    fn a_rate_for_all_models_stays_where_one_model_has_its_own() {
+        let all = from_entry(&entry(Phase::P2, 23, SWEEP[0].1, 4)).unwrap();
+        let own = Rate { skus: vec!["a".into()], ..from_entry(&entry(Phase::P2, 23, &[120.0], 1)).unwrap() };
+        let near = Rate { n: 9, skus: vec!["b".into()], ..all.clone() };
+        for order in ORDERS {
+            let given = order.map(|place| [&all, &own, &near][place].clone());
+            let settled = settle(given.to_vec(), &["a", "b", "c"]).unwrap();
+            let mut models: Vec<(bool, u32, Vec<String>)> =
+                settled.rates.into_iter().map(|rate| (rate.typed, rate.n, rate.skus)).collect();
+            models.sort();
+            let of = |sku: &str| vec![sku.to_string()];
+            assert_eq!(models, [(false, 1, of("c")), (false, 9, of("b")), (true, 1, of("a"))], "{order:?}");
+            assert_eq!(settled.warnings.len(), 1, "{:?}", settled.warnings);
+        }
+    }
+
+    #[test]
+    fn the_order_of_rates_does_not_count() {
+        let of = |minutes: f64| from_entry(&entry(Phase::P1, 8, &[minutes], 1)).unwrap();
+        let agreeing = [of(100.0), of(101.0), of(103.0)];
+        let apart = [of(100.0), of(103.0), of(106.0)];
+        for order in ORDERS {
+            let of = |rates: &[Rate; 3]| settle(order.map(|place| rates[place].clone()).to_vec(), &BOX);
+            assert_eq!(of(&agreeing).unwrap().rates, &agreeing[2..], "the slowest of equally many samples");
+            let error = of(&apart).unwrap_err();
+            assert!(error.contains("100 min") && error.contains("106 min"), "{order:?}: {error}");
+        }
+        let one = Rate { skus: vec!["box".into()], ..of(106.0) };
+        assert!(settle(vec![of(100.0), one], &BOX).unwrap_err().contains("or say for which models each holds"));
+    }
+
+    #[test]
+    fn a_typed_figure_stands_for_samples_of_any_number_side_by_side() {
+        let samples =
+            |instances: usize| from_entry(&entry(Phase::P2, 8, &vec![60.0; 3 * instances], instances as u32)).unwrap();
+        let typed = from_entry(&entry(Phase::P2, 8, &[61.0], 1)).unwrap();
+        for order in ORDERS {
+            let given = order.map(|place| [&samples(2), &typed, &samples(4)][place].clone());
+            assert_eq!(settle(given.to_vec(), &BOX).unwrap().rates, std::slice::from_ref(&typed), "{order:?}");
+        }
+    }
+
+    #[test]
+    fn an_interval_that_does_not_hold_its_time_is_refused() {
+        let with = |low: f64, high: f64| {
+            from_entry(&Entry { interval: Some(Interval { low, high }), ..entry(Phase::P2, 8, &[60.0], 1) })
+        };
+        assert!(with(0.9, 1.1).is_ok() && with(1.0, 1.1).is_ok());
+        assert_eq!(
+            with(1.2, 1.5).unwrap_err(),
+            "rate 1 (p2): its interval, 40 to 50 min, does not hold its time, 60 min: correct one of them"
+        );
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::scenario::{Minimise, Scenario};
 use super::simulate::Simulation;
 use crate::report::table::{Align, one_line, table};
 use crate::report::units;
+use crate::trial::record::Interval;
 
 /// All of it.
 pub fn text(plan: &Plan) -> String {
@@ -191,8 +192,10 @@ fn rates(rates: &[Rate]) -> String {
         ("source", Align::Left),
     ];
     let row = |rate: &Rate| {
-        let interval =
-            |interval: crate::trial::record::Interval| format!("{:.4} to {:.4}", interval.low, interval.high);
+        let interval = |interval: Interval| match rate.typed {
+            true => format!("{:.4} to {:.4}", interval.low, interval.high),
+            false => units::interval((interval.low, interval.high), rate.n as usize, |rate| format!("{rate:.4}")),
+        };
         vec![
             rate.label(),
             format!("{:.4}", rate.sectors_per_h),
@@ -276,4 +279,31 @@ pub fn simulation(simulation: &Simulation) -> String {
         let _ = writeln!(text, "storage held on {}: {mean} on average, {peak} at most{room}", one_line(&scratch.sku));
     }
     text + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_that_remains_is_stated() {
+        let scenario = Scenario::parse(include_str!("../../params/scenarios/field-notes-2020.toml")).unwrap();
+        let open = Proof {
+            minimised: Minimise::Machines,
+            value: 250.0,
+            bound: 247.0,
+            gap: 0.012,
+            is_proven: false,
+            nodes: 9,
+            layouts: 4,
+            looked_at: 77,
+        };
+        let text = proof(&scenario, &open);
+        assert_eq!(
+            text,
+            "least number of machines found, gap 1.20 %: none is below 247 machines (4 layouts of 77 looked at)"
+        );
+        let ties = proof(&scenario, &Proof { bound: 250.0, gap: 0.0, ..open });
+        assert!(ties.starts_with("proven least number of machines, equal ones not all compared"), "{ties}");
+    }
 }

@@ -8,7 +8,8 @@ mod watch;
 
 use serde::Serialize;
 
-use super::purchase::Purchase;
+use super::layout::MachineLayout;
+use super::purchase::{Machines, Purchase};
 use super::quantity::DAY_S;
 use super::scenario::Scenario;
 use factory::Factory;
@@ -19,7 +20,10 @@ const NS: f64 = 1e9;
 /// Share of the target that the steady output has to reach: an even pace and whole days leave less than a hundredth open.
 const ENOUGH: f64 = 0.99;
 
-/// Most instances and sectors of a simulation.
+/// Most days of a simulation: a hundred years.
+const MOST_DAYS: u32 = 36_500;
+
+/// Most work of a simulation: sectors, instances, and instances that begin again after a failure.
 const MOST: f64 = 2e7;
 
 /// Jobs of the first days that are kept for a drawing, at most.
@@ -119,24 +123,36 @@ pub struct Job {
 
 /// Simulates so many days. The error is a sentence: the plan is too large for it.
 pub fn simulate(scenario: &Scenario, purchase: &Purchase, days: u32, seed: u64) -> Result<Simulation, String> {
+    if !(1..=MOST_DAYS).contains(&days) {
+        return Err(format!("cannot simulate {days} days: choose 1 to {MOST_DAYS}"));
+    }
     let sectors = scenario.starts_per_h() * 24.0 * f64::from(days);
-    let instances: f64 = purchase
-        .machines
-        .iter()
-        .flat_map(|machines| machines.layouts.iter().map(|count| (count, machines.spares)))
-        .map(|(count, spares)| {
-            let lanes: u32 = count.layout.lanes.iter().map(|lane| lane.instances).sum();
-            f64::from(lanes) * f64::from(count.machines + spares)
-        })
-        .sum();
-    if days == 0 || sectors.max(instances) > MOST {
+    let instances = instances(purchase);
+    let lost = instances * failures(scenario, days);
+    if sectors + instances + lost > MOST {
         return Err(format!(
-            "cannot simulate {days} days of {sectors:.0} sectors on {instances:.0} instances: choose fewer days"
+            "cannot simulate {days} days of {sectors:.0} sectors on {instances:.0} instances of which failures stop {lost:.0}: choose fewer days"
         ));
     }
     let mut factory = Factory::new(scenario, purchase, f64::from(days) * DAY_S, seed);
     factory.run();
     Ok(factory.result(days, seed))
+}
+
+/// All instances of a purchase.
+fn instances(purchase: &Purchase) -> f64 {
+    let each = |layout: &MachineLayout| layout.lanes.iter().map(|lane| f64::from(lane.instances)).sum::<f64>();
+    let of = |machines: &Machines| {
+        let spares = f64::from(machines.spares);
+        machines.layouts.iter().map(|count| each(&count.layout) * (f64::from(count.machines) + spares)).sum::<f64>()
+    };
+    purchase.machines.iter().map(of).sum()
+}
+
+/// How often a machine fails in so many days.
+fn failures(scenario: &Scenario, days: u32) -> f64 {
+    let rules = &scenario.rules;
+    f64::from(days) * DAY_S * (1.0 - rules.availability) / rules.repair_s
 }
 
 #[cfg(test)]
@@ -282,7 +298,54 @@ mod tests {
     fn too_few_days_say_nothing() {
         let (scenario, purchase) = planned(&ALL.replace("'150 min'", "'30 h'"));
         assert_eq!(simulate(&scenario, &purchase, 1, 1).unwrap().is_confirmed, None);
-        assert!(simulate(&scenario, &purchase, 0, 1).is_err());
-        assert!(simulate(&scenario, &purchase, u32::MAX, 1).is_err());
+    }
+
+    #[test]
+    fn what_would_take_too_long_is_refused() {
+        let (scenario, purchase) = planned(ALL);
+        for days in [0, 36_501, u32::MAX] {
+            let error = simulate(&scenario, &purchase, days, 1).unwrap_err();
+            assert_eq!(error, format!("cannot simulate {days} days: choose 1 to 36500"));
+        }
+        let frail = "p4 = 'elsewhere'\navailability = 0.5\nrepair = '1 s'";
+        let (scenario, purchase) = planned(&ALL.replace("p4 = 'elsewhere'", frail));
+        let error = simulate(&scenario, &purchase, 365, 1).unwrap_err();
+        assert!(error.contains("failures stop") && error.ends_with("choose fewer days"), "{error}");
+    }
+
+    #[test]
+    fn a_storage_that_takes_longer_than_any_clock_counts_holds_all_up() {
+        let slow = format!("{ALL}\n[shared]\nwrite = '1 B/s'\nread = '1 B/s'\nholds_parameters = true");
+        let (scenario, purchase) = planned(&slow);
+        let result = simulate(&scenario, &purchase, 365, 1).unwrap();
+        assert_eq!((result.is_confirmed, result.steady_per_day), (None, 0.0), "{}", result.verdict);
+        let (scenario, purchase) = planned(&MONTH.replace("1 PiB per month", "1 sectors per day"));
+        let result = simulate(&scenario, &purchase, 36_500, 1).unwrap();
+        assert_eq!(result.is_confirmed, Some(true), "{}", result.verdict);
+    }
+
+    #[test]
+    fn machines_in_reserve_take_over_from_those_that_fail() {
+        let frail = |spares: u32| {
+            let rules = format!("p4 = 'elsewhere'\nrepair = '2 days'\nspares = {spares}");
+            let (mut scenario, purchase) = planned(&ALL.replace("p4 = 'elsewhere'", &rules));
+            // Planned as if nothing failed: only machines in reserve make up for failures.
+            scenario.rules.availability = 0.9;
+            simulate(&scenario, &purchase, 365, 5).unwrap()
+        };
+        let (without, with) = (frail(0), frail(3));
+        assert!(without.machine_failures > 50 && with.machine_failures > 50, "{with:?}");
+        assert_eq!(without.is_confirmed, Some(false), "{}", without.verdict);
+        assert_eq!(with.is_confirmed, Some(true), "{}", with.verdict);
+    }
+
+    #[test]
+    fn a_year_of_a_hundred_machines_comes_out() {
+        let (scenario, purchase) = planned(&MONTH.replace("'3 h'", "'32.9 h'"));
+        assert_eq!(purchase.total, 100);
+        let result = simulate(&scenario, &purchase, 365, 1).unwrap();
+        assert_eq!(result.is_confirmed, Some(true), "{}", result.verdict);
+        let all: u64 = result.output_per_day.iter().map(|day| u64::from(*day)).sum();
+        assert!((all as f64 / (1_092.267 * 365.0) - 1.0).abs() < 0.01, "{all}");
     }
 }

@@ -8,6 +8,7 @@
 mod assign;
 mod bound;
 mod corners;
+mod reach;
 mod search;
 
 pub use assign::{Assigned, assign};
@@ -16,6 +17,9 @@ pub use search::solve;
 /// Objectives of a problem: the first is made as small as possible, the others decide between equals.
 pub const OBJECTIVES: usize = 3;
 
+/// Most working machines of a model that a purchase may have.
+pub const MOST_MACHINES: u32 = 1_000_000;
+
 /// What is to be reached and with what.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
@@ -23,6 +27,14 @@ pub struct Problem {
     pub demand: Vec<f64>,
     /// The models.
     pub models: Vec<Model>,
+}
+
+impl Problem {
+    /// Whether it is sure that all machines that can be had do not suffice.
+    pub fn is_impossible(&self) -> bool {
+        let most: Vec<u32> = self.models.iter().map(|model| model.most(&self.demand)).collect();
+        assign(self, &most, &mut 10_000) == Assigned::No
+    }
 }
 
 /// A model of machine.
@@ -54,11 +66,11 @@ impl Model {
     }
 
     /// The most working machines that can be of use or be had.
-    fn most(&self, demand: &[f64]) -> u32 {
+    pub fn most(&self, demand: &[f64]) -> u32 {
         let best = |stage: usize| self.layouts.iter().map(|layout| layout[stage]).fold(0.0, f64::max);
         let alone = |(stage, demand): (usize, &f64)| {
             let best = best(stage);
-            if best > 0.0 { (demand / best).ceil().min(1e9) as u32 } else { 0 }
+            if best > 0.0 { (demand / best).ceil() as u32 } else { 0 }
         };
         let useful = demand.iter().enumerate().map(alone).fold(0u32, u32::saturating_add);
         useful.min(self.available.saturating_sub(self.spares))
@@ -90,6 +102,7 @@ impl Answer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::stats::bootstrap::SplitMix64;
     use proptest::prelude::*;
 
     fn model(layouts: &[[f64; 2]], price: i64) -> Model {
@@ -166,6 +179,36 @@ mod tests {
         // Two models would need two machines in reserve.
         let other = Model { spares: 1, ..one(1.0, 60) };
         assert_eq!(solve(&problem(&[with_spares, other]), 10_000).unwrap().value, [660, 11, 0]);
+    }
+
+    /// Models whose layouts trade one stage for the other, with odd prices: many purchases cost nearly the same.
+    fn close_call(seed: u64) -> Problem {
+        let mut rng = SplitMix64::new(seed);
+        let models = (0..6).map(|_| {
+            let strength = 1.0 + rng.unit();
+            let layouts: Vec<[f64; 2]> = (0..5u32)
+                .map(|x| f64::from(x) / 4.0)
+                .map(|x| [strength * (1.0 - x), strength * 1.3 * x * (1.0 - 0.02 * rng.unit())])
+                .collect();
+            model(&layouts, (strength * 100_000.0 * (0.95 + 0.1 * rng.unit())) as i64)
+        });
+        Problem { demand: vec![9.7, 8.9], models: models.collect() }
+    }
+
+    #[test]
+    fn a_bound_holds_however_little_work_is_allowed() {
+        let mut gaps = 0;
+        for seed in 0..6 {
+            let problem = close_call(seed);
+            let best = solve(&problem, 1_000_000).unwrap();
+            for nodes in [20, 60, 200] {
+                let Some(answer) = solve(&problem, nodes) else { continue };
+                assert!(answer.bound <= best.value[0] && best.bound <= answer.value[0], "{seed}: {answer:?}");
+                assert_eq!(answer.gap() > 0.0, answer.bound < answer.value[0], "{answer:?}");
+                gaps += u32::from(answer.gap() > 0.0 && !answer.is_proven);
+            }
+        }
+        assert!(gaps > 0, "so little work leaves a gap somewhere");
     }
 
     fn any_model(stages: usize) -> impl Strategy<Value = Model> {

@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::phase::Phase;
 use crate::plan::layout::{Lane, MachineLayout};
 use crate::trial::record::Record;
+use crate::trial::spec::Spec;
 
 /// A kind of instance as it is tried.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -18,10 +19,42 @@ pub struct Part {
     pub instances: u32,
     /// Cores of each.
     pub cores: u32,
-    /// What is planned: instances, cores of each.
-    pub planned: (u32, u32),
-    /// Output of each that is planned, sectors per hour.
-    pub planned_per_h: f64,
+    /// What is planned of it.
+    pub planned: Planned,
+}
+
+/// A kind of instance as it is planned.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Planned {
+    /// Instances.
+    pub instances: u32,
+    /// Cores of each.
+    pub cores: u32,
+    /// Sectors that each takes together.
+    pub batch: u32,
+    /// Partitions that p4 proves at once.
+    pub partitions_at_once: Option<u32>,
+    /// Output of each, sectors per hour.
+    pub per_h: f64,
+}
+
+impl Planned {
+    /// Its words in tables: "4 on 23, batch 8".
+    pub fn label(&self) -> String {
+        let batch = if self.batch > 1 { format!(", batch {}", self.batch) } else { String::new() };
+        let at_once = self.partitions_at_once.map_or_else(String::new, |k| format!(", {k} at once"));
+        format!("{} on {}{batch}{at_once}", self.instances, self.cores)
+    }
+}
+
+impl Part {
+    /// Whether it was tried as it is planned. p2 takes the sectors of a batch one after the other, so for its rate the batch does not count.
+    fn is_as_planned(&self, spec: &Spec) -> bool {
+        let Planned { instances, cores, batch, partitions_at_once, .. } = self.planned;
+        (instances, cores) == (self.instances, self.cores)
+            && (self.phase != Phase::P1 || batch == spec.sectors)
+            && partitions_at_once.is_none_or(|at_once| at_once == spec.p4_partitions_at_once)
+    }
 }
 
 /// What a trial of a layout showed of one kind of instance.
@@ -36,7 +69,7 @@ pub struct Finding {
     pub mixed_per_h: Option<f64>,
     /// Time in the mix over time alone.
     pub slow_down: Option<f64>,
-    /// Output in the mix over what is planned; only where cores and sector size are the plan's.
+    /// Output in the mix over what is planned; only where cores, batch, partitions at once and sector size are the plan's.
     pub of_plan: Option<f64>,
 }
 
@@ -66,9 +99,26 @@ fn part(lane: &Lane) -> Option<Part> {
         phase: longest.phase,
         instances: lane.instances,
         cores: lane.cores,
-        planned: (lane.instances, lane.cores),
-        planned_per_h: longest.sectors_per_h,
+        planned: Planned {
+            instances: lane.instances,
+            cores: lane.cores,
+            batch: longest.batch,
+            partitions_at_once: longest.partitions_at_once,
+            per_h: longest.sectors_per_h,
+        },
     })
+}
+
+/// Sectors that a trial takes together: p1's batch, as long as no phase beside it takes one sector at a time.
+pub fn sectors(parts: &[Part]) -> u32 {
+    let takes_batches = parts.iter().all(|part| matches!(part.phase, Phase::P1 | Phase::P2));
+    let batches = parts.iter().filter(|part| part.phase == Phase::P1).map(|part| part.planned.batch);
+    batches.max().filter(|_| takes_batches).unwrap_or(1)
+}
+
+/// Partitions that p4 proves at once in a trial of sectors with so many partitions; the usual if the plan does not say.
+pub fn partitions_at_once(parts: &[Part], partitions: u32) -> Option<u32> {
+    parts.iter().find_map(|part| part.planned.partitions_at_once).map(|at_once| at_once.min(partitions))
 }
 
 /// The value of `sealbench run --mix`.
@@ -84,17 +134,19 @@ pub fn findings(parts: &[Part], record: &Record, plan_sector_bytes: f64) -> Vec<
     for phase in record.phases.iter().filter(|phase| phase.concurrent == 1) {
         alone.entry(phase.phase).or_default().push(3600.0 * f64::from(phase.sectors) / phase.wall_s);
     }
-    let same_size = record.spec.resolved.shape.sector_size.bytes() as f64 == plan_sector_bytes;
+    let spec = &record.spec.resolved;
+    let same_size = spec.shape.sector_size.bytes() as f64 == plan_sector_bytes;
     let of = |part: &Part| {
         let aggregate = record.aggregates.iter().find(|aggregate| aggregate.phase == part.phase);
         let mixed_per_h = aggregate.map(|aggregate| aggregate.sectors_per_h / f64::from(aggregate.completed.max(1)));
-        let is_as_planned = same_size && part.planned == (part.instances, part.cores);
         Finding {
             part: part.clone(),
             alone_per_h: alone.get(&part.phase).and_then(|rates| crate::measure::stats::median(rates)),
             mixed_per_h,
             slow_down: aggregate.and_then(|aggregate| aggregate.slow_down),
-            of_plan: mixed_per_h.filter(|_| is_as_planned).map(|rate| rate / part.planned_per_h),
+            of_plan: mixed_per_h
+                .filter(|_| same_size && part.is_as_planned(spec))
+                .map(|rate| rate / part.planned.per_h),
         }
     };
     parts.iter().map(of).collect()
@@ -111,8 +163,7 @@ mod tests {
             phase,
             instances,
             cores,
-            planned: (instances, cores),
-            planned_per_h: 2.0,
+            planned: Planned { instances, cores, batch: 1, partitions_at_once: None, per_h: 2.0 },
         };
         sizes.iter().map(part).collect()
     }
@@ -138,5 +189,22 @@ mod tests {
         assert_eq!((found[1].mixed_per_h, found[1].of_plan), (None, None));
         assert_eq!(findings(&parts, &record, 32e9)[0].of_plan, None, "another sector size");
         assert_eq!(mix(&parts), "p2:4x23,p1:4x1");
+    }
+
+    #[test]
+    fn a_batch_and_partitions_at_once_are_tried_where_every_phase_takes_them() {
+        let mut of = parts(&[(Phase::P1, 2, 1), (Phase::P2, 1, 2), (Phase::P4, 1, 2)]);
+        (of[0].planned.batch, of[2].planned.partitions_at_once) = (8, Some(5));
+        assert_eq!((sectors(&of), partitions_at_once(&of, 10), partitions_at_once(&of, 1)), (1, Some(5), Some(1)));
+        assert_eq!((sectors(&of[..2]), partitions_at_once(&of[..2], 10)), (8, None));
+        assert_eq!(of[0].planned.label(), "2 on 1, batch 8");
+        assert_eq!(of[2].planned.label(), "1 on 2, 5 at once");
+        let mut spec = sample::record("a").spec.resolved;
+        let mut as_planned = |sectors: u32, at_once: u32| {
+            (spec.sectors, spec.p4_partitions_at_once) = (sectors, at_once);
+            of.iter().map(|part| part.is_as_planned(&spec)).collect::<Vec<bool>>()
+        };
+        assert_eq!(as_planned(1, 10), [false, true, false], "another batch, and other partitions at once");
+        assert_eq!(as_planned(8, 5), [true, true, true]);
     }
 }

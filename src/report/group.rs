@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::statistics::Statistics;
 use super::table::gib_per_hour;
 use super::units;
+use crate::measure::stats;
 use crate::phase::{Engine, Phase};
 use crate::sector::Shape;
 use crate::trial::record::{Aggregate, Origin, PhaseRecord, Record};
@@ -58,7 +59,9 @@ impl<'a> Group<'a> {
 
     fn new(machine: usize, samples: Vec<Sample<'a>>) -> Option<Group<'a>> {
         let times: Vec<f64> = samples.iter().map(|sample| sample.phase.wall_s).collect();
-        let time = Statistics::of(times)?;
+        let of_repeats: Vec<((&str, u32), f64)> =
+            samples.iter().map(|Sample { record, phase }| ((record.id.as_str(), phase.repeat), phase.wall_s)).collect();
+        let time = Statistics::of_repeats(times, &stats::by_repeat(&of_repeats))?;
         let concurrent = samples[0].phase.concurrent;
         // The aggregates of a run are those of its instances side by side, not of the one alone.
         let aggregates: Vec<&Aggregate> = match concurrent {
@@ -145,8 +148,7 @@ impl<'a> Group<'a> {
 
     /// The interval of the rate.
     pub fn rate_interval_text(&self) -> String {
-        let ends = self.rate.as_ref().and_then(Statistics::ends);
-        ends.map_or_else(String::new, |(low, high)| format!("{} to {}", units::rate(low), units::rate(high)))
+        self.rate.as_ref().map_or_else(String::new, |rate| rate.interval_text(units::rate))
     }
 
     fn mark(&self) -> String {
@@ -290,6 +292,7 @@ mod tests {
         // 8 MiB in 12 s.
         assert_eq!(group.median_rate(), Some(3600.0 / 128.0 / 12.0));
         assert_eq!(group.rate.as_ref().unwrap().ends(), Some((3600.0 / 128.0 / 18.0, 3600.0 / 128.0 / 10.0)));
+        assert!(group.rate_interval_text().ends_with(" (range of 3)"), "{}", group.rate_interval_text());
         assert_eq!(group.typical().phase.wall_s, 12.0);
     }
 
@@ -341,7 +344,7 @@ mod tests {
         })];
         let groups = Group::of(&records, &[0]);
         assert_eq!((groups.len(), groups[0].layout().as_str(), groups[0].median_rate()), (1, "2 x 1 core", Some(5.0)));
-        assert_eq!(groups[0].time.samples, [10.0, 11.0]);
+        assert_eq!((groups[0].time.samples.as_slice(), groups[0].time.cv), ([10.0, 11.0].as_slice(), None));
     }
 
     #[test]

@@ -31,7 +31,7 @@ fn cells(point: &Ranked) -> Vec<String> {
     vec![
         point.point.clone(),
         point.gib_per_h.map_or_else(|| "-".into(), units::rate),
-        point.interval.map_or_else(String::new, |i| format!("{} to {}", units::rate(i.low), units::rate(i.high))),
+        point.interval.map_or_else(String::new, |i| units::interval((i.low, i.high), point.samples.len(), units::rate)),
         point.cv.map_or_else(String::new, units::percent),
         point.samples.len().to_string(),
         point.of_best.map_or_else(String::new, units::percent),

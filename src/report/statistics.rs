@@ -1,5 +1,6 @@
 //! What a report says of a set of samples.
 
+use super::units;
 use crate::measure::stats;
 use crate::measure::stats::bootstrap::median_interval;
 use crate::trial::record::Interval;
@@ -17,22 +18,31 @@ pub struct Statistics {
     pub max: f64,
     /// Median absolute deviation; none for one sample.
     pub mad: Option<f64>,
-    /// Coefficient of variation; none for one sample.
+    /// How many repeats they are of.
+    pub repeats: usize,
+    /// Coefficient of variation of the repeats; none for one.
     pub cv: Option<f64>,
-    /// 95 % interval of the median; none for fewer than three samples.
+    /// Interval of the repeats' median, 95 % from six on, else their range; none for fewer than three.
     pub interval: Option<Interval>,
 }
 
 impl Statistics {
-    /// The statistics of samples; none without samples.
+    /// The statistics of samples of which each is a repeat; none without samples.
     pub fn of(samples: Vec<f64>) -> Option<Statistics> {
+        let repeats = samples.clone();
+        Statistics::of_repeats(samples, &repeats)
+    }
+
+    /// The statistics of samples of which several were taken side by side: their spread is that of the repeats, each with its median.
+    pub fn of_repeats(samples: Vec<f64>, repeats: &[f64]) -> Option<Statistics> {
         Some(Statistics {
             median: stats::median(&samples)?,
             min: samples.iter().copied().fold(f64::INFINITY, f64::min),
             max: samples.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             mad: stats::mad(&samples),
-            cv: stats::coefficient_of_variation(&samples),
-            interval: median_interval(&samples),
+            cv: stats::coefficient_of_variation(repeats),
+            interval: median_interval(repeats),
+            repeats: repeats.len(),
             samples,
         })
     }
@@ -42,24 +52,15 @@ impl Statistics {
         self.interval.map(|interval| (interval.low, interval.high))
     }
 
-    /// Which samples lie more than 1.5 interquartile ranges beyond the quartiles (Tukey 1977); none of fewer than five.
-    pub fn outliers(&self) -> Vec<bool> {
-        let mut sorted = self.samples.clone();
-        sorted.sort_by(f64::total_cmp);
-        if sorted.len() < 5 {
-            return vec![false; sorted.len()];
-        }
-        let (lower, upper) = (quantile(&sorted, 0.25), quantile(&sorted, 0.75));
-        let reach = 1.5 * (upper - lower);
-        self.samples.iter().map(|sample| *sample < lower - reach || *sample > upper + reach).collect()
+    /// The interval in words; empty without one.
+    pub fn interval_text(&self, figure: fn(f64) -> String) -> String {
+        self.ends().map_or_else(String::new, |ends| units::interval(ends, self.repeats, figure))
     }
-}
 
-/// The quantile of sorted samples, linear between neighbours (Hyndman and Fan's type 7).
-fn quantile(sorted: &[f64], share: f64) -> f64 {
-    let at = share * (sorted.len() - 1) as f64;
-    let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
-    below + (above - below) * at.fract()
+    /// Which samples are far from the others.
+    pub fn outliers(&self) -> Vec<bool> {
+        stats::outliers(&self.samples)
+    }
 }
 
 #[cfg(test)]
@@ -67,18 +68,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_outlier_is_beyond_tukeys_fences() {
-        // Quartiles 2 and 4, so the fences are at -1 and 7.
-        let outliers = |samples: &[f64]| Statistics::of(samples.to_vec()).unwrap().outliers();
-        assert_eq!(outliers(&[7.1, 1.0, 2.0, 3.0, 4.0]), [true, false, false, false, false]);
-        assert_eq!(outliers(&[7.0, 1.0, 2.0, 3.0, 4.0]), [false; 5]);
-        assert_eq!(outliers(&[100.0, 1.0, 1.0, 1.0]), [false; 4], "four samples tell nothing");
-    }
-
-    #[test]
-    fn quantiles_of_the_numbers_one_to_ten() {
-        let numbers: Vec<f64> = (1..=10).map(f64::from).collect();
-        assert_eq!([0.0, 0.25, 0.5, 0.75, 1.0].map(|share| quantile(&numbers, share)), [1.0, 3.25, 5.5, 7.75, 10.0]);
+    fn the_spread_of_samples_taken_side_by_side_is_that_of_the_repeats() {
+        let samples = vec![10.0, 14.0, 11.0, 15.0, 12.0, 16.0];
+        let all = Statistics::of_repeats(samples, &[12.0, 13.0, 14.0]).unwrap();
+        assert_eq!((all.median, all.min, all.max, all.ends()), (13.0, 10.0, 16.0, Some((12.0, 14.0))));
+        assert!((all.cv.unwrap() - 1.0 / 13.0).abs() < 1e-12);
+        let one = Statistics::of_repeats(vec![10.0, 14.0, 11.0, 15.0], &[12.5]).unwrap();
+        assert_eq!((one.cv, one.interval), (None, None), "instances side by side say nothing of the spread");
         assert!(Statistics::of(Vec::new()).is_none());
     }
 }

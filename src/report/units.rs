@@ -1,5 +1,7 @@
 //! How figures are written for people: three significant digits, binary units, no unit left out.
 
+use crate::measure::stats::bootstrap::ENOUGH;
+
 /// A time: "34 us", "0.034 s", "12.3 s", "3 min 05 s", "2 h 31 min".
 pub fn duration(seconds: f64) -> String {
     if !seconds.is_finite() {
@@ -62,6 +64,12 @@ pub fn rate(per_unit: f64) -> String {
 /// A ratio as a percentage: "187 %", "0.43 %".
 pub fn percent(ratio: f64) -> String {
     if ratio.is_finite() { format!("{} %", significant(ratio * 100.0)) } else { "-".to_string() }
+}
+
+/// An interval of the median of so many samples, in words: that of a few is the range from the smallest to the largest and says so.
+pub fn interval(ends: (f64, f64), samples: usize, figure: fn(f64) -> String) -> String {
+    let of_few = if samples < ENOUGH { format!(" (range of {samples})") } else { String::new() };
+    format!("{} to {}{of_few}", figure(ends.0), figure(ends.1))
 }
 
 /// A set of numbers such as CPUs, as ranges: "0-3,8".

@@ -139,4 +139,16 @@ mod tests {
         assert_eq!(row.id, "begun");
         assert!(store.query(&"shape=2KiB,host=bench-1".parse().unwrap()).unwrap().is_empty());
     }
+
+    #[test]
+    fn phases_that_are_no_objects_are_passed_over() {
+        let home = tempfile::tempdir().unwrap();
+        let db = version_1(home.path());
+        let odd = r#"{"phases": ["p1", 3, null, {"phase": "p2", "engine": "native"}]}"#;
+        db.execute("INSERT INTO records VALUES ('begun', 9, 'complete', '2KiB', 'p1', 'native', 1.0, ?1)", [odd])
+            .unwrap();
+        let store = Store::open(home.path()).unwrap();
+        let count = |words: &str| store.query(&words.parse::<Query>().unwrap()).unwrap().len();
+        assert_eq!((count("shape=2KiB,phase=p2"), count("shape=2KiB,phase=p1")), (1, 0));
+    }
 }

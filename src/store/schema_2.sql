@@ -34,8 +34,9 @@ CREATE VIEW facts_of_records AS
         FROM records JOIN runs ON runs.id = records.id
     );
 CREATE VIEW phases_of_records AS
-    SELECT DISTINCT records.id, json_extract(value, '$.phase') AS phase, json_extract(value, '$.engine') AS engine
-    FROM records, json_each(CASE WHEN json_valid(record) THEN record ELSE '{}' END, '$.phases');
+    SELECT DISTINCT records.id, json_extract(phases.value, '$.phase') AS phase, json_extract(phases.value, '$.engine') AS engine
+    FROM records, json_each(CASE WHEN json_valid(record) THEN record ELSE '{}' END, '$.phases') AS phases
+    WHERE phases.type = 'object';
 CREATE TRIGGER records_facts AFTER INSERT ON records
 BEGIN
     INSERT INTO record_facts SELECT * FROM facts_of_records WHERE id = NEW.id;

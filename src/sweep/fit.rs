@@ -125,7 +125,7 @@ pub fn place(point: &Point) -> String {
     format!("{sector_size}-{layers}-{partitions}{mock}")
 }
 
-/// Space that a sweep needs at once, bytes: the inputs of every shape, and for the largest point each instance's copy of them and what it makes.
+/// Space that a sweep needs at once, bytes: of every shape the inputs, and for its largest point each instance's copy of them and what it makes.
 pub fn disk_bytes(points: &[Point]) -> u64 {
     let before = |last: Phase| Phase::ALL.into_iter().filter(move |&phase| phase < last).collect::<Vec<_>>();
     let of_inputs = |shape: &Shape, inputs: &Inputs| {
@@ -133,12 +133,17 @@ pub fn disk_bytes(points: &[Point]) -> u64 {
         data + u64::from(inputs.sectors) * estimate::disk(&before(inputs.last), shape)
     };
     let inputs: u64 = inputs(points).values().map(|(shape, inputs)| of_inputs(shape, inputs)).sum();
-    // Copies stay from trial to trial, so that only the first one of a layout makes them.
+    // Copies stay from trial to trial, so that only the first one of a layout makes them; those of other shapes are beside them.
     let copies = |point: &Point| {
         let [first, own] = [before(point.phase), vec![point.phase]].map(|phases| estimate::disk(&phases, &point.shape));
         u64::from(point.instances) * (point.shape.sector_size.bytes() + u64::from(point.sectors) * (first + own))
     };
-    inputs + points.iter().map(copies).max().unwrap_or(0)
+    let mut of_shapes: BTreeMap<String, u64> = BTreeMap::new();
+    for point in points {
+        let most = of_shapes.entry(place(point)).or_default();
+        *most = copies(point).max(*most);
+    }
+    inputs + of_shapes.values().sum::<u64>()
 }
 
 #[cfg(test)]
@@ -171,5 +176,7 @@ mod tests {
         let last: Vec<_> = inputs.iter().map(|(place, (_, inputs))| (place.as_str(), inputs.last)).collect();
         assert_eq!(last, [("2KiB-2-1-mock", Phase::P4), ("8MiB-2-1-mock", Phase::P2)]);
         assert!(disk_bytes(&points) > 5 * (8 << 20), "layers, trees and data of 8 MiB");
+        let of = |last: usize| disk_bytes(&points[last..=last]);
+        assert_eq!(disk_bytes(&points), of(1) + of(2), "copies of one shape stay while another one runs");
     }
 }

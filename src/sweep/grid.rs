@@ -1,6 +1,6 @@
 //! From a sweep file to the points of its grids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::str::FromStr;
 
@@ -95,13 +95,17 @@ fn value_name(value: &impl ValueEnum) -> String {
 /// All points of a sweep, those of the first grid first; with an A/A twin of the first point of each class.
 pub fn expand(file: &SweepFile) -> anyhow::Result<Vec<Point>> {
     let mut points: Vec<Point> = Vec::new();
+    let mut known: HashSet<String> = HashSet::new();
     for (number, grid) in file.grids.iter().enumerate() {
         let of_grid =
             points_of(grid).map_err(|text| Stop::Usage.error(format!("grid {} of the sweep: {text}", number + 1)))?;
         for point in of_grid {
-            if !points.contains(&point) {
+            if known.insert(serde_json::to_string(&point)?) {
                 points.push(point);
             }
+        }
+        if points.len() > MAX_POINTS {
+            return Err(Stop::Usage.error(too_many()));
         }
     }
     Ok(if file.twins { with_twins(points) } else { points })
@@ -190,10 +194,14 @@ fn vary<T: Clone>(
             varied.push(point);
         }
         if varied.len() > MAX_POINTS {
-            return Err(format!("there are more than {MAX_POINTS} points: shorten an axis"));
+            return Err(too_many());
         }
     }
     Ok(varied)
+}
+
+fn too_many() -> String {
+    format!("there are more than {MAX_POINTS} points: shorten an axis")
 }
 
 fn text(error: impl Display) -> String {
@@ -216,6 +224,9 @@ fn one<T: ValueEnum + Default>(name: &str, word: Option<&str>) -> Result<T, Stri
 fn layouts(grid: &Grid) -> Result<Vec<(u32, u32)>, String> {
     let product = grid.instances.iter().flat_map(|&m| grid.cores_per_instance.iter().map(move |&k| (m, k)));
     match (grid.layouts.is_empty(), grid.instances.is_empty(), grid.cores_per_instance.is_empty()) {
+        (true, false, false) if grid.instances.len().saturating_mul(grid.cores_per_instance.len()) > MAX_POINTS => {
+            Err(too_many())
+        }
         (true, false, false) => Ok(product.collect()),
         (false, true, true) => grid
             .layouts

@@ -71,25 +71,30 @@ pub struct Sum {
     pub typical_s: f64,
 }
 
+/// Whether a run ends within a window.
+fn is_inside<R: Timed>(run: &R, window: Option<(f64, f64)>) -> bool {
+    window.is_none_or(|(_, to)| run.begun_s().is_some_and(|start| start + run.wall_s() <= to + 1e-3))
+}
+
+/// Wall times of a part's runs that lie in the window. A part of which none does, because another instance failed early, has its first run.
+fn walls<R: Timed>(part: &Part<R>, window: Option<(f64, f64)>) -> Vec<f64> {
+    let inside: Vec<f64> = part.runs.iter().filter(|run| is_inside(*run, window)).map(Timed::wall_s).collect();
+    if inside.is_empty() { part.runs.first().map(Timed::wall_s).into_iter().collect() } else { inside }
+}
+
 /// What the instances put out within the window of all instances; `None` if none of them ran.
 ///
 /// In the window an instance makes sectors at a steady rate: the sectors of one run over its wall time, the median of its runs that lie in the
 /// window. The instances' rates add up.
 pub fn sum<R: Timed>(parts: &[Part<R>], window: Option<(f64, f64)>) -> Option<Sum> {
     let sectors = parts.iter().flat_map(|part| &part.runs).next()?.sectors();
-    let walls = |part: &Part<R>| -> Vec<f64> {
-        let inside = |run: &&R| {
-            part.runs.len() == 1
-                || window.is_none_or(|(_, to)| run.begun_s().is_some_and(|start| start + run.wall_s() <= to + 1e-3))
-        };
-        part.runs.iter().filter(inside).map(Timed::wall_s).collect()
-    };
-    let medians: Vec<f64> = parts.iter().filter_map(|part| median(&walls(part))).collect();
+    let medians: Vec<f64> = parts.iter().filter_map(|part| median(&walls(part, window))).collect();
     let sectors_per_h = medians.iter().map(|wall_s| f64::from(sectors) * 3600.0 / wall_s).sum();
     let window_s = window.map_or(0.0, |(from, to)| to - from);
     let busy = parts.iter().filter(|part| !part.runs.is_empty()).map(|part| match part.runs.as_slice() {
         [one] => one.wall_s(),
-        _ => window_s * window_s / walls(part).iter().sum::<f64>().max(f64::MIN_POSITIVE),
+        runs if !runs.iter().any(|run| is_inside(run, window)) => runs[0].wall_s(),
+        _ => window_s * window_s / walls(part, window).iter().sum::<f64>().max(f64::MIN_POSITIVE),
     });
     let slowest = busy.fold(0.0, f64::max);
     let typical_s = median(&medians)?;
@@ -163,6 +168,18 @@ mod tests {
         assert_eq!((got.instances, got.completed, got.slow_down), (2, 1, None));
         assert!((got.window_s - 30.0).abs() < 1e-6 && (got.overlap - 0.3).abs() < 1e-6, "{got:?}");
         assert!((got.sectors_per_h - 72.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_kind_whose_runs_outlast_an_early_death_of_another_kind_has_its_first_run() {
+        let runs = [vec![run(0.0, 40.0), run(40.0, 50.0)], vec![]];
+        let mut parts = parts(&runs);
+        parts[1].failed_at = Some("2026-11-24T12:00:00Z".parse().unwrap());
+        assert_eq!(window(&parts).map(|(from, to)| (to - from).round()), Some(40.0 + 50.0), "it failed before all ran");
+        parts[1].failed_at = Some("2026-11-24T12:00:30Z".parse().unwrap());
+        let got = of(&parts[..1], window(&parts), 1 << 30, &[20.0]).unwrap();
+        assert!((got.sectors_per_h - 180.0).abs() < 1e-9 && (got.overlap - 0.75).abs() < 1e-6, "{got:?}");
+        assert_eq!((got.completed, got.slow_down), (1, Some(2.0)));
     }
 
     #[test]

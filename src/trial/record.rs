@@ -386,9 +386,9 @@ pub struct Summary {
     pub max: f64,
     /// Median absolute deviation; null for one sample.
     pub mad: Option<f64>,
-    /// Coefficient of variation (standard deviation / mean); null for one sample.
+    /// Coefficient of variation (standard deviation / mean) of the repeats, each with the median of its instances; null for one repeat.
     pub cv: Option<f64>,
-    /// 95 % confidence interval of the median (bootstrap), seconds; null for fewer than three samples.
+    /// Confidence interval of the median of the repeats, seconds: 95 % (bootstrap) from six on, the range of three to five; null for fewer.
     #[serde(default)]
     pub ci: Option<Interval>,
     /// How far the medians of the even and the odd repeats are apart, as a ratio to their mean: the noise that the run shows against itself;

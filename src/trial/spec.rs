@@ -109,7 +109,7 @@ impl std::fmt::Display for Io {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum ParentsMode {
-    /// What costs the labels less, see [`ParentsMode::resolve`].
+    /// Whichever of the two costs the labels less.
     #[default]
     Auto,
     /// Computed just ahead of the labels.

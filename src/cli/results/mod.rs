@@ -21,7 +21,7 @@ use crate::store::rescue::{Count, Rescued, rescue};
 use crate::store::{FILE, Query, RunRow, Store, bundle};
 use crate::trial::record::RunState;
 
-/// Arguments of `sealbench results`.
+/// The results store: list, show and compare runs, export them, bundle and import them
 #[derive(Debug, Args)]
 pub struct ResultsArgs {
     #[command(subcommand)]

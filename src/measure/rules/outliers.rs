@@ -1,20 +1,8 @@
 //! Samples that are far from the others, and what may have made them so. They are told and never dropped.
 
 use super::{groups, load, percent};
-use crate::measure::stats::{mad, median};
+use crate::measure::stats::{median, outliers};
 use crate::trial::record::{Finding, PhaseRecord, Severity};
-
-/// Fewest samples among which one can be far away.
-const FEWEST: usize = 5;
-
-/// Distance from the median, in standard deviations that the MAD stands for (Iglewicz and Hoaglin, How to detect and handle outliers, 1993).
-const FAR: f64 = 3.5;
-
-/// The standard deviation of a normal distribution over its MAD.
-const SIGMA_PER_MAD: f64 = 1.4826;
-
-/// Samples nearer to the median than this are none, however quiet the others are.
-const NEAR: f64 = 0.01;
 
 /// Most outliers that are named.
 const NAMED: usize = 10;
@@ -33,11 +21,8 @@ pub(super) fn find(phases: &[PhaseRecord]) -> Option<Finding> {
 
 fn of_series(samples: &[&PhaseRecord]) -> Vec<String> {
     let walls: Vec<f64> = samples.iter().map(|sample| sample.wall_s).collect();
-    let (Some(centre), Some(mad), FEWEST..) = (median(&walls), mad(&walls), samples.len()) else {
-        return Vec::new();
-    };
-    let distance = (FAR * SIGMA_PER_MAD * mad).max(NEAR * centre);
-    let far = samples.iter().filter(|sample| (sample.wall_s - centre).abs() > distance);
+    let Some(centre) = median(&walls) else { return Vec::new() };
+    let far = samples.iter().zip(outliers(&walls)).filter(|(_, is_far)| *is_far).map(|(sample, _)| sample);
     let told = far.map(|sample| {
         let causes = causes(sample, samples, sample.wall_s > centre);
         let causes = if causes.is_empty() { "no counter says why".to_string() } else { causes.join(", ") };

@@ -1,12 +1,14 @@
 //! Statistics over repeats, as pure functions.
 
 pub mod bootstrap;
+mod outliers;
 pub mod rank;
 pub mod ratio;
 pub mod scaling;
 mod special;
 pub mod verdict;
 
+pub use outliers::outliers;
 pub use verdict::{Comparison, Verdict, judge};
 
 use crate::trial::record::{PhaseRecord, Summary};
@@ -76,11 +78,24 @@ fn grouped<'a>(phases: impl Iterator<Item = &'a PhaseRecord>) -> Vec<Vec<&'a Pha
     groups
 }
 
-/// One summary per phase, engine and number of instances side by side, in the order they first appear.
+/// The medians of samples of one repeat each, in the order in which the repeats first appear: what ran side by side is one sample.
+pub fn by_repeat<K: PartialEq>(samples: &[(K, f64)]) -> Vec<f64> {
+    let mut repeats: Vec<(&K, Vec<f64>)> = Vec::new();
+    for (repeat, sample) in samples {
+        match repeats.iter_mut().find(|(known, _)| *known == repeat) {
+            Some((_, of_repeat)) => of_repeat.push(*sample),
+            None => repeats.push((repeat, vec![*sample])),
+        }
+    }
+    repeats.iter().filter_map(|(_, of_repeat)| median(of_repeat)).collect()
+}
+
+/// One summary per phase, engine and number of instances side by side, in the order they first appear. Its spread is that of the repeats.
 pub fn summarize(phases: &[PhaseRecord]) -> Vec<Summary> {
     let summary = |group: Vec<&PhaseRecord>| {
         let samples: Vec<f64> = group.iter().map(|phase| phase.wall_s).collect();
-        let repeats: Vec<(u32, f64)> = group.iter().map(|phase| (phase.repeat, phase.wall_s)).collect();
+        let samples_of: Vec<(u32, f64)> = group.iter().map(|phase| (phase.repeat, phase.wall_s)).collect();
+        let repeats = by_repeat(&samples_of);
         Some(Summary {
             phase: group[0].phase,
             engine: group[0].engine,
@@ -90,9 +105,9 @@ pub fn summarize(phases: &[PhaseRecord]) -> Vec<Summary> {
             min: samples.iter().copied().fold(f64::INFINITY, f64::min),
             max: samples.iter().copied().fold(f64::NEG_INFINITY, f64::max),
             mad: mad(&samples),
-            cv: coefficient_of_variation(&samples),
-            ci: bootstrap::median_interval(&samples),
-            noise: noise(&repeats),
+            cv: coefficient_of_variation(&repeats),
+            ci: bootstrap::median_interval(&repeats),
+            noise: noise(&samples_of),
         })
     };
     grouped(phases.iter()).into_iter().filter_map(summary).collect()
@@ -166,5 +181,24 @@ mod tests {
         assert_eq!((alone.n, alone.median, alone.ci.map(|ci| (ci.low, ci.high))), (4, 2.0, Some((1.0, 3.0))));
         assert_eq!(alone.noise, Some(1.0));
         assert_eq!((crowded.n, crowded.ci, crowded.noise), (1, None, None));
+    }
+
+    #[test]
+    fn instances_side_by_side_are_one_sample_of_the_spread() {
+        let record = sample::record("a");
+        let one = |(repeat, instance, wall_s)| PhaseRecord {
+            repeat,
+            instance,
+            wall_s,
+            concurrent: 2,
+            ..record.phases[0].clone()
+        };
+        let walls = [(0, 0, 10.0), (0, 1, 14.0), (1, 0, 11.0), (1, 1, 15.0), (2, 0, 12.0), (2, 1, 16.0)];
+        let [summary] = summarize(&walls.map(one)).try_into().unwrap();
+        assert_eq!((summary.n, summary.median, summary.min, summary.max), (6, 13.0, 10.0, 16.0));
+        assert_eq!(summary.ci, Some(crate::trial::record::Interval { low: 12.0, high: 14.0 }));
+        assert!((summary.cv.unwrap() - 1.0 / 13.0).abs() < 1e-12, "{summary:?}");
+        let [single] = summarize(&walls.map(one)[..2]).try_into().unwrap();
+        assert_eq!((single.cv, single.ci), (None, None));
     }
 }

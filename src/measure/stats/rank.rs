@@ -1,13 +1,9 @@
-//! Whether one side of two sets of samples tends to be larger (Mann and Whitney, 1947), and samples that stand apart.
+//! Whether one side of two sets of samples tends to be larger (Mann and Whitney, 1947).
 
-use super::median;
 use super::special::normal_tail;
 
 /// Most samples of a side for which the distribution is counted out.
 const EXACT: usize = 25;
-
-/// A modified Z-score above this stands apart (Iglewicz and Hoaglin, How to Detect and Handle Outliers, 1993).
-pub const OUTLIER: f64 = 3.5;
 
 /// The result of a Mann-Whitney test.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,13 +32,6 @@ pub fn mann_whitney(a: &[f64], b: &[f64]) -> Option<MannWhitney> {
         approximate_p(u, a.len() as f64, b.len() as f64, &groups)
     };
     Some(MannWhitney { u, p })
-}
-
-/// Smallest p-value that the test can give with these numbers of samples: the two most extreme of all ways to deal the ranks.
-pub fn smallest_p(n_a: usize, n_b: usize) -> f64 {
-    let few = n_a.min(n_b);
-    let ways = (0..few).fold(1.0, |ways, i| ways * (n_a + n_b - i) as f64 / (i + 1) as f64);
-    (2.0 / ways).min(1.0)
 }
 
 /// Twice the midrank of each sample, those of `a` first, and the sizes of the groups of equal samples.
@@ -96,18 +85,6 @@ fn approximate_p(u: f64, n_a: f64, n_b: f64, groups: &[usize]) -> f64 {
     2.0 * normal_tail(distance / variance.sqrt())
 }
 
-/// Places of the samples whose modified Z-score, 0.6745 (x - median) / MAD, is beyond [`OUTLIER`]. They are reported and never dropped.
-///
-/// Where more than half of the samples are equal the MAD is zero; the mean absolute deviation, times 1.2533, then stands in for it.
-pub fn outliers(samples: &[f64]) -> Vec<usize> {
-    let Some(centre) = median(samples) else { return Vec::new() };
-    let deviations: Vec<f64> = samples.iter().map(|x| (x - centre).abs()).collect();
-    let mad = median(&deviations).unwrap_or_default();
-    let scale = if mad > 0.0 { mad / 0.6745 } else { 1.2533 * deviations.iter().sum::<f64>() / samples.len() as f64 };
-    let apart = |deviation: &f64| scale > 0.0 && deviation / scale > OUTLIER;
-    deviations.iter().enumerate().filter(|(_, deviation)| apart(deviation)).map(|(i, _)| i).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,16 +132,6 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_p_value_is_that_of_sides_that_do_not_overlap() {
-        for n in 1..=8usize {
-            let low: Vec<f64> = (0..n).map(|i| i as f64).collect();
-            let high: Vec<f64> = (0..n + 1).map(|i| 100.0 + i as f64).collect();
-            close(mann_whitney(&low, &high).unwrap().p, smallest_p(n, n + 1), 1e-12);
-        }
-        close(smallest_p(10, 10), 2.0 / 184_756.0, 1e-15);
-    }
-
-    #[test]
     fn ties_share_their_ranks() {
         // By hand: 1, 2, 2 against 2, 3 have the midranks 1, 3, 3 and 3, 5. U = 7 - 6 = 1. Of the 10 ways to choose three of the ranks
         // 1, 3, 3, 3, 5 the sum (expected 9) is 7 in three, 11 in three, 9 in four: six are as far away.
@@ -186,14 +153,5 @@ mod tests {
         // With ties, by hand: groups of 2 among 4 and 4 take 8 (2^3 - 2) / (8 * 7) off the 9 of the variance.
         let z = 7.5 / (16.0f64 / 12.0 * (9.0 - 24.0 / 56.0)).sqrt();
         close(approximate_p(0.0, 4.0, 4.0, &[2, 2, 2, 2]), 2.0 * normal_tail(z), 1e-15);
-    }
-
-    #[test]
-    fn samples_that_stand_apart_are_named() {
-        // By hand: median 10, MAD 1; 3.5 / 0.6745 = 5.189.
-        assert_eq!(outliers(&[9.0, 10.0, 11.0, 9.0, 10.0, 11.0, 15.2, 4.8, 15.1]), [6, 7]);
-        assert_eq!(outliers(&[1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 9.0]), [6]);
-        assert!(outliers(&[1.0, 1.01, 0.99, 1.02, 0.98]).is_empty());
-        assert!(outliers(&[1.0, 1.0]).is_empty() && outliers(&[]).is_empty());
     }
 }

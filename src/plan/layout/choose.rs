@@ -1,5 +1,7 @@
 //! All sensible layouts of a model: every number of instances that fits, of which those stay that no other beats.
 
+use std::collections::BTreeSet;
+
 use super::limits::{Volumes, limit_network, spread};
 use super::pack::{Block, Grid};
 use super::{Bound, CoreSet, Lane, MachineLayout, Stage};
@@ -54,13 +56,6 @@ impl<'a> Family<'a> {
     fn any(&self) -> &'a Rate {
         self.rates[0]
     }
-
-    /// Numbers of instances up to `most` above which another rate holds, and `most`.
-    fn steps(&self, most: u32) -> Vec<u32> {
-        let mut steps: Vec<u32> = self.rates.iter().map(|rate| rate.instances).filter(|n| *n < most).collect();
-        steps.push(most);
-        steps
-    }
 }
 
 /// A kind of instances before it is known how many: the families of its phases.
@@ -110,6 +105,12 @@ impl<'a> Kind<'a> {
             }
         }
         (ordinary, huge)
+    }
+
+    /// Numbers of instances up to `most` above which another rate of one of its phases holds, and `most`.
+    fn steps(&self, most: u32) -> BTreeSet<u32> {
+        let rates = self.families.iter().flat_map(|family| &family.rates);
+        rates.map(|rate| rate.instances.min(most)).chain([most]).filter(|n| *n > 0).collect()
     }
 
     /// The lane with so many instances.
@@ -241,7 +242,7 @@ impl Search<'_> {
     fn counts(&mut self, kinds: &[Kind], later: &mut Vec<u32>) {
         if later.len() + 1 == kinds.len() {
             let most = self.most(kinds, later);
-            for first in kinds[0].families[0].steps(most).into_iter().filter(|first| *first > 0) {
+            for first in kinds[0].steps(most) {
                 let counts: Vec<u32> = std::iter::once(first).chain(later.iter().rev().copied()).collect();
                 self.offer(kinds, counts);
             }
@@ -548,6 +549,22 @@ mod tests {
         assert_eq!((layout.label().as_str(), layout.per_h.clone()), ("4 x p1+p2 on 8 cores", vec![1.0]));
         let either = one(&BOX.replace("[rules]", "[rules]\nprecommit = 'either'"));
         assert_eq!(either.per_h, [2.0]);
+    }
+
+    #[test]
+    fn in_turn_every_phase_says_how_many_are_worth_trying() {
+        let crowded = "
+            [[rate]]
+            phase = 'p2'
+            cores = 8
+            instances = 4
+            times = ['6 h', '6 h', '6 h', '6 h']
+        ";
+        let alone =
+            BOX.replace("cores = 8\n        time = '1 h'", "cores = 8\n        instances = 2\n        time = '1 h'");
+        let layout = one(&(alone.replace("[rules]", "[rules]\nprecommit = 'in turn'") + crowded));
+        // Two take 4 h each; four would take 9 h.
+        assert_eq!((layout.label().as_str(), layout.per_h.clone()), ("2 x p1+p2 on 8 cores", vec![0.5]));
     }
 
     #[test]

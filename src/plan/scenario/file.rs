@@ -10,7 +10,7 @@ use crate::error::Stop;
 use crate::keys::{check_keys, keys};
 use crate::phase::Phase;
 use crate::plan::quantity::{self, DAY_S, GIB, Units};
-use crate::plan::rates::Entry;
+use crate::plan::rates::{Entry, from_entry};
 use crate::trial::record::{Interval, Origin};
 
 /// No scenario is larger.
@@ -552,8 +552,11 @@ fn rate(place: String, table: RateTable, month_s: f64) -> Result<Entry, String> 
     })
 }
 
-/// What only all tables together show.
+/// What only all tables together show, and rates that say nothing.
 fn check(scenario: &Scenario) -> Result<(), String> {
+    for entry in &scenario.rates {
+        from_entry(entry)?;
+    }
     let names: Vec<&str> = scenario.skus.iter().map(|sku| sku.name.as_str()).collect();
     let rates = scenario.rates.iter().map(|rate| (rate.place.clone(), &rate.skus));
     let stored = (1..).zip(&scenario.stored).map(|(number, stored)| (format!("stored {number}"), &stored.skus));

@@ -49,6 +49,11 @@ fn running(phase: Phase) -> Place {
     }
 }
 
+/// Nanoseconds of a time; what is longer than they can count never ends.
+fn ns(seconds: f64) -> u64 {
+    (seconds * NS) as u64
+}
+
 /// A sector that holds storage or waits for p4.
 #[derive(Clone, Copy, Debug, Default)]
 struct Sector {
@@ -155,7 +160,7 @@ pub struct Factory<'a> {
 impl<'a> Factory<'a> {
     /// The machines of a purchase, empty.
     pub fn new(scenario: &'a Scenario, purchase: &'a Purchase, seconds: f64, seed: u64) -> Factory<'a> {
-        let end = (seconds * NS) as u64;
+        let end = ns(seconds);
         let mut factory = Factory {
             scenario,
             plants: Vec::new(),
@@ -197,7 +202,7 @@ impl<'a> Factory<'a> {
                 factory.add_plant(&count.layout, class, count.machines, spares);
             }
         }
-        factory.steady = ((3.0 * factory.way_s() * NS) as u64).min(end / 2);
+        factory.steady = ns(3.0 * factory.way_s()).min(end / 2);
         factory
     }
 
@@ -326,6 +331,11 @@ impl<'a> Factory<'a> {
         self.calendar.enter(at, Event::Arrival);
     }
 
+    /// Enters an event that comes after so many seconds.
+    fn enter_in(&mut self, seconds: f64, event: Event) {
+        self.calendar.enter(self.now.saturating_add(ns(seconds)), event);
+    }
+
     fn enter_place(&mut self, place: Place, sectors: u64) {
         self.places[place as usize].add(self.now, sectors);
     }
@@ -450,7 +460,7 @@ impl<'a> Factory<'a> {
         instance.at_work = Some(Running { phase, sectors, length, since: self.now, lost: 0 });
         let (machine, lane) = (instance.machine as usize, instance.lane as usize);
         let job = instance.job;
-        self.calendar.enter(self.now + length, Event::Done { instance: number, job });
+        self.calendar.enter(self.now.saturating_add(length), Event::Done { instance: number, job });
         let (layout, now) = (self.machines[machine].layout as usize, self.now);
         self.machines[machine].lanes[lane].busy += 1;
         self.busy[layout][lane].add(now, 1);
@@ -466,12 +476,12 @@ impl<'a> Factory<'a> {
         if phase == Phase::P4 && self.scenario.shared.holds_parameters {
             // p4's time starts when its parameters are in memory; all processes read them from the same storage.
             if let Some(read) = self.scenario.shared.read {
-                let length = (parameter_bytes(self.scenario) / read * NS) as u64;
-                self.reader_free = self.reader_free.max(self.now) + length;
+                let length = ns(parameter_bytes(self.scenario) / read);
+                self.reader_free = self.reader_free.max(self.now).saturating_add(length);
                 seconds += (self.reader_free - self.now) as f64 / NS;
             }
         }
-        (seconds * NS) as u64
+        ns(seconds)
     }
 
     /// A log-normal factor with the mean 1 and this coefficient of variation.
@@ -518,7 +528,7 @@ impl<'a> Factory<'a> {
             }
             Some(Phase::C1) => {
                 self.enter_place(Place::Seed, 1);
-                self.calendar.enter(self.now + (self.scenario.rules.wait_seed_s * NS) as u64, Event::Seed(sector));
+                self.enter_in(self.scenario.rules.wait_seed_s, Event::Seed(sector));
             }
             Some(_) => self.queue_p4(sector),
             None => self.finish(sector),
@@ -552,13 +562,13 @@ impl<'a> Factory<'a> {
             let length = self.length(number, Phase::C1, 1);
             let instance = &mut self.instances[number as usize];
             let Some(running) = &mut instance.at_work else { return };
-            running.lost += length;
+            running.lost = running.lost.saturating_add(length);
             instance.job += 1;
             let done = Event::Done { instance: number, job: instance.job };
-            self.calendar.enter(running.since + running.length + running.lost, done);
+            self.calendar.enter(running.since.saturating_add(running.length).saturating_add(running.lost), done);
             self.leave_place(Place::BeforeC1, 1);
             self.enter_place(Place::C1, 1);
-            self.calendar.enter(self.now + length, Event::Vanilla(sector));
+            self.calendar.enter(self.now.saturating_add(length), Event::Vanilla(sector));
         }
     }
 
@@ -616,7 +626,7 @@ impl<'a> Factory<'a> {
         self.enter_place(Place::Moving, 1);
         match self.scenario.shared.write.filter(|_| bytes > 0.0) {
             Some(write) => {
-                self.writer_free = self.writer_free.max(self.now) + (bytes / write * NS) as u64;
+                self.writer_free = self.writer_free.max(self.now).saturating_add(ns(bytes / write));
                 self.calendar.enter(self.writer_free, Event::Moved(sector));
             }
             None => self.moved(sector),
@@ -659,7 +669,7 @@ impl<'a> Factory<'a> {
         }
         let mean_s = rules.repair_s * rules.availability / (1.0 - rules.availability);
         let seconds = -(1.0 - self.rng.unit()).ln() * mean_s;
-        self.calendar.enter(self.now + (seconds * NS) as u64, Event::Down(machine));
+        self.enter_in(seconds, Event::Down(machine));
     }
 
     /// A machine fails: what it was at is lost, one in reserve takes over what comes.
@@ -679,7 +689,7 @@ impl<'a> Factory<'a> {
             self.enter_failure(reserve);
             self.unpark(reserve);
         }
-        self.calendar.enter(self.now + (self.scenario.rules.repair_s * NS) as u64, Event::Up(number));
+        self.enter_in(self.scenario.rules.repair_s, Event::Up(number));
     }
 
     /// A machine is back: it begins again with the jobs it was at. If another one took its place it stays in reserve.
@@ -687,18 +697,11 @@ impl<'a> Factory<'a> {
         self.machines[number as usize].is_up = true;
         let lanes = self.machines[number as usize].lanes.iter();
         let instances: Vec<u32> = lanes.flat_map(|lane| lane.instances.iter().copied()).collect();
-        for instance in instances {
-            let of = &mut self.instances[instance as usize];
-            match &mut of.at_work {
-                Some(running) => {
-                    running.since = self.now;
-                    running.lost = 0;
-                    let event = Event::Done { instance, job: of.job };
-                    self.calendar.enter(self.now + running.length, event);
-                }
-                None => self.is_free(instance),
-            }
-        }
+        // First all that were at work, so that none of them is given other work meanwhile.
+        let (at_work, idle): (Vec<u32>, Vec<u32>) =
+            instances.into_iter().partition(|instance| self.instances[*instance as usize].at_work.is_some());
+        at_work.into_iter().for_each(|instance| self.begin_again(instance));
+        idle.into_iter().for_each(|instance| self.is_free(instance));
         if let Some(lane) = self.plants[self.machines[number as usize].layout as usize].second {
             self.interrupt(number as usize, lane);
         }
@@ -709,6 +712,15 @@ impl<'a> Factory<'a> {
         } else {
             self.reserve[machine.class as usize].push(number);
         }
+    }
+
+    /// Begins the job that an instance was at when its machine failed.
+    fn begin_again(&mut self, number: u32) {
+        let instance = &mut self.instances[number as usize];
+        let Some(running) = &mut instance.at_work else { return };
+        (running.since, running.lost) = (self.now, 0);
+        let event = Event::Done { instance: number, job: instance.job };
+        self.calendar.enter(self.now.saturating_add(running.length), event);
     }
 
     /// Lets the instances of a machine take sectors from elsewhere again.

@@ -78,6 +78,11 @@ impl Losses {
     fn dive(&self, problem: &Problem, machines: &[u32]) -> Option<Vec<Vec<u32>>> {
         let (mut spare, mut counts) = (self.spare.clone(), none(problem));
         for (model, count) in machines.iter().enumerate() {
+            // One that loses nothing at any exchange rate is for all machines: with one stage there always is one.
+            if let Some(best) = self.loss[model].iter().position(|loss| loss.iter().all(|loss| *loss <= 0.0)) {
+                counts[model][best] = *count;
+                continue;
+            }
             for _ in 0..*count {
                 let left = |layout: &usize| {
                     let loss = &self.loss[model][*layout];

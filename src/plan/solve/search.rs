@@ -1,8 +1,11 @@
 //! The search through numbers of machines, model by model: depth first, the number with the lowest bound first.
 
+use std::ops::RangeInclusive;
+
 use super::assign::{Assigned, assign};
 use super::bound::{Cap, Cut, Relaxation};
 use super::corners::corners;
+use super::reach::Reach;
 use super::{Answer, Model, OBJECTIVES, Problem};
 
 /// Most cuts that are kept.
@@ -76,6 +79,7 @@ impl Found {
 
 struct Search<'a> {
     relaxation: Relaxation<'a>,
+    reach: Reach,
     cuts: Vec<Cut>,
     /// Numbers of machines of the first models.
     fixed: Vec<u32>,
@@ -94,7 +98,8 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn new(problem: &'a Problem, objective: usize, caps: Vec<Cap>, best: Option<Found>, nodes: u64) -> Search<'a> {
-        let most = problem.models.iter().map(|model| model.most(&problem.demand)).collect();
+        let most: Vec<u32> = problem.models.iter().map(|model| model.most(&problem.demand)).collect();
+        let reach = Reach::new(problem, &most);
         let figures = problem.models.iter().flat_map(|model| [model.each[objective], model.bought[objective]]);
         let grain = figures.fold(0, greatest_common_divisor).max(1);
         let best_value = best.as_ref().map_or(i64::MAX, |best| best.value(problem, objective));
@@ -104,6 +109,7 @@ impl<'a> Search<'a> {
         let (cuts, fixed) = (Vec::new(), Vec::new());
         let mut search = Search {
             relaxation,
+            reach,
             cuts,
             fixed,
             parts,
@@ -179,13 +185,13 @@ impl<'a> Search<'a> {
         self.cuts.iter().zip(&self.parts[depth]).map(of).fold(f64::NEG_INFINITY, f64::max)
     }
 
-    /// The bound with so many machines of the next model.
-    fn bound_with(&self, machines: u32) -> f64 {
+    /// The bound of the first `cuts` cuts with so many machines of the next model.
+    fn bound_with(&self, cuts: usize, machines: u32) -> f64 {
         let depth = self.fixed.len();
         let of = |(cut, part): (&Cut, &f64)| {
             cut.constant + part + self.relaxation.term(cut, depth, machines) + cut.rest[depth + 1]
         };
-        self.cuts.iter().zip(&self.parts[depth]).map(of).fold(f64::NEG_INFINITY, f64::max)
+        self.cuts[..cuts].iter().zip(&self.parts[depth]).map(of).fold(f64::NEG_INFINITY, f64::max)
     }
 
     /// The least value of the objective that a bound allows.
@@ -204,9 +210,10 @@ impl<'a> Search<'a> {
         if depth == self.relaxation.problem.models.len() {
             return self.leaf();
         }
-        for (bound, machines) in self.candidates() {
+        let mut candidates = Candidates::new(self);
+        while let Some((bound, machines)) = candidates.next(self) {
             if self.is_ruled_out(bound) {
-                continue;
+                return;
             }
             if self.nodes == 0 {
                 self.leave_open(bound);
@@ -227,31 +234,6 @@ impl<'a> Search<'a> {
             self.parts.pop();
             self.fixed.pop();
         }
-    }
-
-    /// Numbers of machines of the next model with their bounds, the lowest first. From one machine on the bound is convex in their number.
-    fn candidates(&self) -> Vec<(f64, u32)> {
-        let most = self.relaxation.most[self.fixed.len()];
-        let mut candidates = vec![(self.bound_with(0), 0)];
-        let (mut low, mut high) = (1, most);
-        while low < high {
-            let middle = low + (high - low) / 2;
-            if self.bound_with(middle) <= self.bound_with(middle + 1) { high = middle } else { low = middle + 1 }
-        }
-        let mut take = |machines: u32| {
-            let bound = self.bound_with(machines);
-            let open = !self.is_ruled_out(bound);
-            if open {
-                candidates.push((bound, machines));
-            }
-            open
-        };
-        if most > 0 {
-            let _ = (low..=most).take_while(|n| take(*n)).count();
-            let _ = (1..low).rev().take_while(|n| take(*n)).count();
-        }
-        candidates.sort_by(|a, b| a.0.total_cmp(&b.0));
-        candidates
     }
 
     fn leaf(&mut self) {
@@ -282,6 +264,54 @@ impl<'a> Search<'a> {
     fn leave_open(&mut self, bound: f64) {
         let least = self.least(bound);
         self.unknown = Some(self.unknown.map_or(least, |unknown| unknown.min(least)));
+    }
+}
+
+/// Numbers of machines of the next model with their bounds, the lowest first. From one machine on the bound is convex in their number: the next is
+/// none, or beside those that were taken, to the left or to the right.
+struct Candidates {
+    /// Cuts that the bounds are of: those that are added meanwhile would change the order.
+    cuts: usize,
+    /// The fewest that may be enough, and the most.
+    range: RangeInclusive<u32>,
+    /// Where the bound is lowest.
+    lowest: u32,
+    none: Option<(f64, u32)>,
+    left: Option<(f64, u32)>,
+    right: Option<(f64, u32)>,
+}
+
+impl Candidates {
+    fn new(search: &Search) -> Candidates {
+        let (depth, cuts) = (search.fixed.len(), search.cuts.len());
+        let (least, most) = (search.reach.least(&search.fixed), search.relaxation.most[depth]);
+        let bound = |machines: u32| search.bound_with(cuts, machines);
+        let (mut low, mut high) = (least.max(1), most);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if bound(middle) <= bound(middle + 1) { high = middle } else { low = middle + 1 }
+        }
+        let range = least.max(1)..=most;
+        let none = (least == 0).then(|| (bound(0), 0));
+        let mut candidates = Candidates { cuts, range, lowest: low, none, left: None, right: None };
+        candidates.left = candidates.some(search, low - 1);
+        candidates.right = candidates.some(search, low);
+        candidates
+    }
+
+    fn some(&self, search: &Search, machines: u32) -> Option<(f64, u32)> {
+        self.range.contains(&machines).then(|| (search.bound_with(self.cuts, machines), machines))
+    }
+
+    fn next(&mut self, search: &Search) -> Option<(f64, u32)> {
+        let open = [self.none, self.right, self.left].into_iter().flatten();
+        let next = open.min_by(|a, b| a.0.total_cmp(&b.0))?;
+        match next.1 {
+            0 => self.none = None,
+            machines if machines < self.lowest => self.left = self.some(search, machines - 1),
+            machines => self.right = self.some(search, machines + 1),
+        }
+        Some(next)
     }
 }
 

@@ -78,7 +78,7 @@ impl Bars {
             keys.push(Key { mark: line("mark", (11.0, 0.0), (11.0, 12.0)), words: words.clone() });
         }
         if self.bars.iter().any(|bar| bar.interval.is_some()) {
-            keys.push(Key { mark: whisker(2.0, 20.0, 6.0), words: "95 % interval".to_string() });
+            keys.push(Key { mark: whisker(2.0, 20.0, 6.0), words: "95 % interval (range if n < 6)".to_string() });
         }
         if self.bars.iter().any(|bar| bar.hollow) {
             keys.push(Key { mark: rect("hollow", 2.0, 1.0, 18.0, 10.0), words: "estimated or imported".to_string() });
@@ -105,7 +105,9 @@ mod tests {
     fn bars_intervals_and_the_mark_are_drawn_to_one_scale() {
         let svg = chart(vec![bar("a", 50.0, None), bar("b", 96.0, Some((90.0, 99.0)))]).draw().into_string();
         assert_eq!((svg.matches("class=\"bar\"").count(), svg.matches("class=\"mark\"").count()), (2, 2));
-        for part in [">a<", ">96 %<", ">the limit<", ">95 % interval<", ">of the limit, %<", ">100<"] {
+        for part in
+            [">a<", ">96 %<", ">the limit<", ">95 % interval (range if n &lt; 6)<", ">of the limit, %<", ">100<"]
+        {
             assert!(svg.contains(part), "{part} in {svg}");
         }
         assert_eq!(chart(vec![bar("a", 250.0, None)]).longest(), 255.0);

@@ -93,7 +93,7 @@ impl Strip {
             key(line("median", (11.0, 0.0), (11.0, 12.0)), "median"),
         ];
         if self.rows.iter().any(|row| row.interval.is_some()) {
-            keys.push(key(rect("band", 2.0, 2.0, 18.0, 8.0), "95 % interval of the median"));
+            keys.push(key(rect("band", 2.0, 2.0, 18.0, 8.0), "95 % interval of the median (range if n < 6)"));
         }
         if self.rows.iter().flat_map(|row| &row.samples).any(|sample| sample.outlier) {
             keys.push(key(diamond(11.0, 6.0), "outlier (kept in all figures)"));

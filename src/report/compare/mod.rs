@@ -181,7 +181,7 @@ pub fn compare(a: &Side, b: &Side, twins: &[Record]) -> anyhow::Result<Report> {
     for (a, b) in &pairs {
         refuse_other_shapes(a, b)?;
     }
-    let arms = noise::arms(twins);
+    let arms = noise::arms(twins, a, b);
     let rows: Vec<Row> = pairs.iter().map(|(a, b)| row(a, b, &arms)).collect();
     let warnings = warnings::warnings(a, b, (&groups_a, &groups_b), &pairs, &rows);
     Ok(Report {

@@ -68,6 +68,24 @@ fn the_two_arms_of_a_sweep_raise_the_noise_floor() {
 }
 
 #[test]
+fn arms_are_of_one_sweep_and_of_a_machine_that_is_judged() {
+    let of = |sweep: &str, host: &str, walls: &[f64], twin: bool| {
+        record(walls, |document| {
+            document["sweep"] = json!({"sweep": sweep, "point": "p1", "round": 0, "twin": twin});
+            document["host"]["hostname"] = host.into();
+        })
+    };
+    let (a, b) = (side(vec![of("s", "x", &TIMES, false)]), side(vec![of("s", "x", &slower(5.0), false)]));
+    let floor = |twins: &[Record]| compare(&a, &b, twins).unwrap().phases[0].wall_s.noise_floor.unwrap();
+    let own = [of("s", "x", &TIMES, false), of("s", "x", &slower(2.0), true)];
+    assert!((floor(&own) - 0.02).abs() < 1e-9);
+    let elsewhere = [of("s", "y", &TIMES, false), of("s", "y", &slower(40.0), true)];
+    assert!((floor(&[own.clone(), elsewhere].concat()) - 0.02).abs() < 1e-9, "another machine's pair");
+    let without_twin = [of("t", "x", &slower(100.0), false), of("u", "x", &slower(100.0), false)];
+    assert!((floor(&[own.to_vec(), without_twin.to_vec()].concat()) - 0.02).abs() < 1e-9, "another sweep's arm");
+}
+
+#[test]
 fn instances_of_a_repeat_are_one_sample_and_their_rates_are_compared() {
     let crowd = |factor: f64| {
         record(&TIMES, |document| {

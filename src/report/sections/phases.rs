@@ -18,7 +18,6 @@ fn times(groups: &[Group]) -> Table {
     for group in groups {
         let time = &group.time;
         let maybe = |value: Option<f64>, text: fn(f64) -> String| value.map_or_else(String::new, text);
-        let interval = time.ends().map(|(low, high)| format!("{} to {}", units::duration(low), units::duration(high)));
         let figures = [
             time.samples.len().to_string(),
             group.time_text(),
@@ -26,7 +25,7 @@ fn times(groups: &[Group]) -> Table {
             units::duration(time.max),
             maybe(time.mad, units::duration),
             maybe(time.cv, units::percent),
-            interval.unwrap_or_default(),
+            time.interval_text(units::duration),
             group.median_rate().map_or_else(String::new, units::rate),
         ];
         let cells = [group.name.clone()].into_iter().chain(figures).map(Cell::Plain);

@@ -51,7 +51,11 @@ fn chart(figures: &Figures, groups: &[&Group]) -> Option<Chart> {
         heading: Heading { title: title.clone(), subtitle, description },
         x_title: "cores".to_string(),
         y_title: "GiB/h".to_string(),
-        measured: format!("{} (median{})", first.origin().name(), if has_intervals { ", 95 % interval" } else { "" }),
+        measured: format!(
+            "{} (median{})",
+            first.origin().name(),
+            if has_intervals { ", 95 % interval (range if n < 6)" } else { "" }
+        ),
         points: points.iter().filter_map(|group| point(group)).collect(),
         fit: fit(&points),
         ideal: ideal(&points),

@@ -81,6 +81,7 @@ pub fn record(
         timer: Timer { precision_ns: run.precision_ns, read_ns: 0.0, span_ns: 0.0 },
         sweep: None,
         containers: None,
+        cluster: None,
         summary: stats::summarize(&phases),
         phases,
         aggregates: Vec::new(),

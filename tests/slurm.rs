@@ -203,9 +203,7 @@ fn two_kinds_of_nodes_are_measured_and_compared() {
     let [a, b] = &cluster.nodes.clone().map(|node| format!("sweep={sweep},phase=p1,host={node}"));
     let compared = home.run(&["results", "compare", a, b]).success();
     assert!(compared.stdout.contains("p1"), "{}", compared.stdout);
-    let left: Vec<PathBuf> =
-        files(&home.path("tmp")).into_iter().filter(|path| !path.ends_with("sealbench-home")).collect();
-    assert_eq!(left, Vec::<PathBuf>::new(), "no element leaves sectors");
+    assert_eq!(scratch(&home), Vec::<PathBuf>::new(), "no element leaves sectors");
 }
 
 #[test]

@@ -224,6 +224,7 @@ pub(super) fn request(args: RunArgs) -> anyhow::Result<Request> {
         without_alone: args.without_alone,
         reportable: args.reportable,
         sweep: None,
+        cluster: None,
         discard: false,
         quiet: false,
         mock: args.mock.as_deref().map(script).transpose()?,

@@ -76,6 +76,7 @@ pub fn record(run: &Run, told: &Told, sector_size: SectorSize, cores: Option<u32
         timer: Timer { precision_ns: run.precision_ns, read_ns: 0.0, span_ns: 0.0 },
         sweep: None,
         containers: None,
+        cluster: None,
         summary: stats::summarize(&phases),
         phases,
         aggregates: Vec::new(),

@@ -3,7 +3,7 @@
 mod compose;
 mod core_map;
 pub mod instance;
-mod quote;
+pub mod quote;
 mod scripts;
 mod sheet;
 

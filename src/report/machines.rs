@@ -47,7 +47,7 @@ fn name(host: &HostInfo) -> String {
 }
 
 /// A processor's name for itself without what tells nothing: "AMD EPYC 7F32", "Intel Xeon Platinum 8480+".
-fn short_model(model: &str) -> String {
+pub fn short_model(model: &str) -> String {
     let plain = model.replace("(R)", "").replace("(TM)", "").replace("(tm)", "");
     let telling = |word: &&str| !word.ends_with("-Core") && !matches!(*word, "Processor" | "CPU");
     let words: Vec<&str> = plain.split_whitespace().filter(telling).collect();

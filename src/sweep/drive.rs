@@ -4,17 +4,12 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{Stop, stop_of};
-use crate::phase::{Engine, Phase};
-use crate::sector::Shape;
-use crate::sweep::fit::{self, Inputs};
-use crate::sweep::grid::Point;
+use crate::sweep::bench::Bench;
+use crate::sweep::fit;
 use crate::sweep::schedule::{needs_more, next_round};
 use crate::sweep::state::{SweepDir, Trial};
 use crate::trial::launch;
-use crate::trial::plan::Plan;
-use crate::trial::record::{Record, Severity, SweepRun};
-use crate::trial::request::Request;
-use crate::trial::run::{Finished, measure, new_id};
+use crate::trial::record::SweepRun;
 use crate::trial::signals::Signals;
 
 /// Directory of the sectors in a sweep's directory; nobody needs it when the sweep is complete.
@@ -31,7 +26,8 @@ pub trait Audience {
 /// Runs what is left of a sweep. A trial that fails is kept as such, and the sweep goes on; a signal ends it after the trial that runs.
 pub fn drive(dir: &mut SweepDir, home: &Path, signals: &Signals, audience: &mut dyn Audience) -> anyhow::Result<()> {
     for (place, (shape, inputs)) in fit::inputs(&dir.state.points) {
-        make_inputs(dir, home, signals, audience, &place, &shape, &inputs)?;
+        let path = dir.path().join(SECTORS).join(place);
+        bench(dir, &path, home, signals).make_inputs(&shape, &inputs, &mut |line| audience.say(line))?;
     }
     loop {
         if dir.state.queue.is_empty() {
@@ -73,51 +69,9 @@ pub fn remaining(dir: &SweepDir) -> (usize, f64) {
     left
 }
 
-/// Seals what the points of a shape read, once, on whichever engine is fastest; a later start finds it.
-fn make_inputs(
-    dir: &SweepDir,
-    home: &Path,
-    signals: &Signals,
-    audience: &mut dyn Audience,
-    place: &str,
-    shape: &Shape,
-    inputs: &Inputs,
-) -> anyhow::Result<()> {
-    let path = dir.path().join(SECTORS).join(place);
-    for phase in Phase::ALL.into_iter().filter(|&phase| phase < inputs.last) {
-        let is_there = crate::sector::RunDir::open(&path, &dir.state.id)?
-            .is_some_and(|dir| dir.manifest().sets.values().any(|set| set.phases.contains_key(&phase)));
-        if is_there {
-            continue;
-        }
-        audience.say(&format!("making inputs: {phase} of {shape}"));
-        let request = Request {
-            given: dir.state.given.clone(),
-            sector_size: Some(shape.sector_size),
-            layers: Some(shape.layers),
-            partitions: Some(shape.partitions),
-            phases: Some(vec![phase]),
-            engines: inputs.mock.then(|| vec![Engine::Mock]),
-            mock: dir.state.mock.clone(),
-            sectors: Some(if phase <= Phase::P2 && !inputs.mock { inputs.sectors } else { 1 }),
-            seed: Some(dir.state.seed),
-            run_dir: Some(path.clone()),
-            quiet: true,
-            ..Request::default()
-        };
-        if let Some(error) = run(&request, home, signals)?.1.error {
-            return Err(error.context(format!("cannot make the inputs of the sweep in {}", path.display())));
-        }
-    }
-    Ok(())
-}
-
-fn run(request: &Request, home: &Path, signals: &Signals) -> anyhow::Result<(String, Finished)> {
-    let id = new_id();
-    let plan = Plan::new(request, home, &id)?;
-    plan.check()?;
-    let finished = measure(request, plan, home, &id, signals.clone())?;
-    Ok((id, finished))
+fn bench<'a>(dir: &'a SweepDir, path: &'a Path, home: &'a Path, signals: &'a Signals) -> Bench<'a> {
+    let state = &dir.state;
+    Bench { path, given: &state.given, seed: state.seed, mock: state.mock.as_ref(), home, signals }
 }
 
 fn run_trial(dir: &SweepDir, home: &Path, signals: &Signals, index: usize) -> anyhow::Result<Trial> {
@@ -128,16 +82,9 @@ fn run_trial(dir: &SweepDir, home: &Path, signals: &Signals, index: usize) -> an
     let round = state.trials.iter().filter(|trial| trial.point == index).count() as u32;
     let sweep = SweepRun { sweep: state.id.clone(), point: point.label(), round, twin: point.twin };
     let path = dir.path().join(SECTORS).join(fit::place(point));
-    let is_new = !path.join(crate::sector::manifest::MANIFEST_FILE).exists();
-    let request = Request {
-        given: state.given.clone(),
-        sweep: Some(sweep),
-        seed: is_new.then_some(state.seed),
-        run_dir: Some(path),
-        ..point.request(state.mock.as_ref())
-    };
+    let bench = bench(dir, &path, home, signals);
     let started = Instant::now();
-    let (run, finished) = match run(&request, home, signals) {
+    let (run, finished) = match bench.run(&bench.request(point, sweep)) {
         Ok(done) => done,
         // What goes wrong before a run starts counts against the point, unless the sweep was stopped.
         Err(error) if stop_of(&error) == Some(Stop::Interrupted) => return Err(error),
@@ -146,7 +93,14 @@ fn run_trial(dir: &SweepDir, home: &Path, signals: &Signals, index: usize) -> an
     match finished.error {
         Some(error) if stop_of(&error) == Some(Stop::Interrupted) => Err(error),
         Some(error) => Ok(failed(index, round, run, started, &error)),
-        None => Ok(sample(index, round, run, started, point, finished.record.as_ref())),
+        None => {
+            let samples = finished.record.iter().flat_map(|record| Trial::samples(index, point, round, record)).next();
+            let took_s = started.elapsed().as_secs_f64();
+            Ok(samples.map_or_else(
+                || failed(index, round, run, started, &anyhow::anyhow!("it measured nothing")),
+                |trial| Trial { took_s, ..trial },
+            ))
+        }
     }
 }
 
@@ -160,22 +114,5 @@ fn failed(point: usize, round: u32, run: String, started: Instant, error: &anyho
         took_s: started.elapsed().as_secs_f64(),
         error: Some(format!("{error:#}")),
         disturbances: Vec::new(),
-    }
-}
-
-fn sample(index: usize, round: u32, run: String, started: Instant, point: &Point, record: Option<&Record>) -> Trial {
-    let aggregate = record.and_then(|record| record.aggregates.iter().find(|aggregate| aggregate.phase == point.phase));
-    let findings = record.iter().flat_map(|record| &record.validity.findings);
-    let disturbances =
-        findings.filter(|finding| finding.severity != Severity::Info).map(|finding| finding.code.clone());
-    Trial {
-        point: index,
-        round,
-        run,
-        gib_per_h: aggregate.map(|aggregate| aggregate.gib_per_h),
-        sectors_per_h: aggregate.map(|aggregate| aggregate.sectors_per_h),
-        took_s: started.elapsed().as_secs_f64(),
-        error: aggregate.is_none().then(|| "it measured nothing".into()),
-        disturbances: disturbances.collect(),
     }
 }

@@ -4,18 +4,22 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::Stop;
 use crate::host::memory;
 use crate::phase::mock::Script;
 use crate::phase::{Engine, Phase};
 use crate::sector::{Identity, Seed, Shape};
 use crate::sweep::grid::{Point, with_twins};
 use crate::trial::estimate::{self, show};
-use crate::trial::layout::Layout;
+use crate::trial::layout::{Instance, Layout};
 use crate::trial::request::Request;
 use crate::trial::spec::{Native, Spec};
 
 /// What a trial takes beside its phase: a process, inputs that are checked, a record.
 const OVERHEAD_S: f64 = 0.4;
+
+/// More cores than any machine has: the most CPUs that Linux can be configured for.
+const MAX_CORES: u32 = 8192;
 
 /// A point that cannot run here.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -63,6 +67,22 @@ impl Point {
     }
 }
 
+/// A point as estimates need it, on a machine that has its cores; whether this one has is not asked, nor which kernels it can run.
+pub fn sketch(point: &Point) -> anyhow::Result<Spec> {
+    if u64::from(point.instances) * u64::from(point.cores) > u64::from(MAX_CORES) {
+        let text = format!("{} instances of {} cores are more than a machine has", point.instances, point.cores);
+        return Err(Stop::Usage.error(text));
+    }
+    let threads = point.threads.unwrap_or(point.cores);
+    let any = Point { kernels: BTreeMap::new(), threads: Some(threads), ..point.clone() };
+    let request = Request { layout: Layout::default(), ..any.request(None) };
+    let mut spec = request.spec(point.shape, Identity::from_seed(&Seed::default()), vec![point.phase])?;
+    let cores = |number: u32| (number * point.cores..(number + 1) * point.cores).map(|core| core as usize).collect();
+    spec.instances =
+        (0..point.instances).map(|number| Instance { cores: cores(number), threads, phase: None }).collect();
+    Ok(spec)
+}
+
 /// The points that run on this machine, and the others with the reason.
 pub fn split(points: Vec<Point>) -> (Vec<Point>, Vec<LeftOut>) {
     let available = memory::available_bytes();
@@ -76,6 +96,11 @@ pub fn split(points: Vec<Point>) -> (Vec<Point>, Vec<LeftOut>) {
             None => Ok(()),
         }
     };
+    split_by(points, fits)
+}
+
+/// The points that fit, and the others with the reason.
+pub fn split_by(points: Vec<Point>, fits: impl Fn(&Point) -> Result<(), String>) -> (Vec<Point>, Vec<LeftOut>) {
     let (mut fitting, mut left_out) = (Vec::new(), Vec::new());
     let (twins, originals): (Vec<Point>, Vec<Point>) = points.into_iter().partition(|point| point.twin);
     for point in originals {
@@ -90,7 +115,7 @@ pub fn split(points: Vec<Point>) -> (Vec<Point>, Vec<LeftOut>) {
 
 /// Seconds that one trial of a point takes, roughly.
 pub fn trial_seconds(point: &Point) -> f64 {
-    let spec = point.spec();
+    let spec = sketch(point);
     OVERHEAD_S + spec.map_or(0.0, |spec| estimate::seconds(point.phase, point.engine, &spec, point.cores))
 }
 

@@ -87,18 +87,24 @@ fn of_class(state: &State, class: String) -> Ranking {
         let (a, b) = (a?, b?);
         Some(a.max(b) / a.min(b) - 1.0)
     });
-    let mut points: Vec<Ranked> = originals.into_iter().map(measured).collect();
-    points.sort_by(|a, b| b.gib_per_h.unwrap_or(0.0).total_cmp(&a.gib_per_h.unwrap_or(0.0)));
-    let best = points.first().map(|best| best.samples.clone()).unwrap_or_default();
-    let comparisons: Vec<Comparison> =
-        points.iter().map(|point| judge(&times(&best), &times(&point.samples), noise_floor)).collect();
-    let highest = points.first().and_then(|best| best.gib_per_h);
-    for (point, comparison) in points.iter_mut().zip(&comparisons) {
-        point.of_best = point.gib_per_h.zip(highest).map(|(rate, highest)| rate / highest);
-        point.p = Some(comparison.p).filter(|_| point.of_best.is_some());
+    Ranking::of(class, originals.into_iter().map(measured).collect(), noise_floor)
+}
+
+impl Ranking {
+    /// Points in the order of their output, judged against the best.
+    pub fn of(class: String, mut points: Vec<Ranked>, noise_floor: Option<f64>) -> Ranking {
+        points.sort_by(|a, b| b.gib_per_h.unwrap_or(0.0).total_cmp(&a.gib_per_h.unwrap_or(0.0)));
+        let best = points.first().map(|best| best.samples.clone()).unwrap_or_default();
+        let comparisons: Vec<Comparison> =
+            points.iter().map(|point| judge(&times(&best), &times(&point.samples), noise_floor)).collect();
+        let highest = points.first().and_then(|best| best.gib_per_h);
+        for (point, comparison) in points.iter_mut().zip(&comparisons) {
+            point.of_best = point.gib_per_h.zip(highest).map(|(rate, highest)| rate / highest);
+            point.p = Some(comparison.p).filter(|_| point.of_best.is_some());
+        }
+        let is_distinguishable = comparisons.get(1).map(|second| second.verdict == Verdict::Slower);
+        Ranking { class, points, noise_floor, is_distinguishable }
     }
-    let is_distinguishable = comparisons.get(1).map(|second| second.verdict == Verdict::Slower);
-    Ranking { class, points, noise_floor, is_distinguishable }
 }
 
 /// Rates as times: hours per GiB.
@@ -124,9 +130,16 @@ fn ranked<'a>(point: &Point, trials: impl Iterator<Item = &'a Trial>) -> Ranked 
         disturbed: counted(|trial| trial.gib_per_h.is_some() && !trial.disturbances.is_empty()),
         failed: counted(|trial| trial.error.is_some()),
         validity: None,
-        runs: trials.iter().map(|trial| trial.run.clone()).filter(|run| !run.is_empty()).collect(),
+        runs: runs(&trials),
         samples,
     }
+}
+
+/// The runs of trials, each once: one run may have measured several.
+fn runs(trials: &[&Trial]) -> Vec<String> {
+    let mut runs: Vec<String> = trials.iter().map(|trial| trial.run.clone()).filter(|run| !run.is_empty()).collect();
+    runs.dedup();
+    runs
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::store::is_id;
 use crate::sweep::fit::LeftOut;
 use crate::sweep::grid::Point;
 use crate::sweep::schedule::Progress;
+use crate::trial::record::{Aggregate, Record, Severity};
 
 /// Name of the state in a sweep's directory.
 pub const STATE_FILE: &str = "sweep.json";
@@ -76,6 +77,26 @@ pub struct Trial {
     pub error: Option<String>,
     /// Codes of the findings that speak against the sample.
     pub disturbances: Vec<String>,
+}
+
+impl Trial {
+    /// The samples that a run brought of a point, from a round on: one for each repeat.
+    pub fn samples(index: usize, point: &Point, round: u32, record: &Record) -> Vec<Trial> {
+        let against = record.validity.findings.iter().filter(|finding| finding.severity != Severity::Info);
+        let disturbances: Vec<String> = against.map(|finding| finding.code.clone()).collect();
+        let aggregates = record.aggregates.iter().filter(|aggregate| aggregate.phase == point.phase);
+        let of = |aggregate: &Aggregate| Trial {
+            point: index,
+            round: round + aggregate.repeat,
+            run: record.id.clone(),
+            gib_per_h: Some(aggregate.gib_per_h),
+            sectors_per_h: Some(aggregate.sectors_per_h),
+            took_s: aggregate.window_s,
+            error: None,
+            disturbances: disturbances.clone(),
+        };
+        aggregates.map(of).collect()
+    }
 }
 
 /// A sweep's directory that this process works in.

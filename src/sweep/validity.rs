@@ -8,11 +8,12 @@ use crate::trial::record::{Finding, PhaseRecord, Record, RunState, Severity, Val
 pub fn of_point(records: &[Record]) -> Option<Validity> {
     let newest = records.last()?;
     let complete = records.iter().filter(|record| record.state == RunState::Complete);
-    let as_repeat = |(round, record): (usize, &Record)| {
-        let repeat = round as u32;
-        record.phases.iter().map(move |phase| PhaseRecord { repeat, ..phase.clone() }).collect::<Vec<_>>()
-    };
-    let phases: Vec<PhaseRecord> = complete.enumerate().flat_map(as_repeat).collect();
+    let mut phases: Vec<PhaseRecord> = Vec::new();
+    for record in complete {
+        let first = phases.iter().map(|phase| phase.repeat + 1).max().unwrap_or(0);
+        let repeats = record.phases.iter().map(|phase| PhaseRecord { repeat: first + phase.repeat, ..phase.clone() });
+        phases.extend(repeats);
+    }
     let mut findings: Vec<Finding> = Vec::new();
     for finding in records.iter().flat_map(|record| &record.validity.findings) {
         // What was told of each trial alone is told of all of them below.

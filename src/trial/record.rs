@@ -41,6 +41,9 @@ pub struct Record {
     /// The containers that the instances ran in; absent for processes of the machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containers: Option<Containers>,
+    /// Where in a cluster it ran, if it was an element of a job array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterRun>,
     /// One entry per phase, engine, instance and repeat that ran. A phase that did not run is absent.
     pub phases: Vec<PhaseRecord>,
     /// What instances side by side put out together, one entry per phase, engine and repeat. Empty for a run of one instance.
@@ -100,6 +103,23 @@ pub struct SweepRun {
     /// Whether this is the second arm of the A/A pair: the same settings as another point, measured as if they were different ones.
     #[serde(default)]
     pub twin: bool,
+}
+
+/// A run as an element of a cluster's job array.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterRun {
+    /// The array of the submission and the element in it, from 0, e.g. "0-12".
+    pub element: String,
+    /// The feature that the node was asked to have; null if any node would do.
+    pub constraint: Option<String>,
+    /// The job, as the scheduler numbers it.
+    pub job: String,
+    /// How often the scheduler had started the element before.
+    pub restart: u32,
+    /// The node's name in the cluster.
+    pub node: String,
+    /// CPUs that the scheduler bound the job to.
+    pub cores: Vec<usize>,
 }
 
 /// What instances side by side put out together in one repeat of a phase.

@@ -11,7 +11,7 @@ use crate::phase::{self, Engine, Phase};
 use crate::sector::manifest::{MAX_REPEATS, MAX_SECTORS};
 use crate::sector::{Identity, RunDir, SectorSize, Seed, Shape};
 use crate::trial::layout::Layout;
-use crate::trial::record::SweepRun;
+use crate::trial::record::{ClusterRun, SweepRun};
 use crate::trial::spec::{Io, Native, ParamsMode, Spec};
 
 /// The seed of a run that names none. It is fixed, so that runs can be compared and the graph's parent cache is made once.
@@ -60,6 +60,8 @@ pub struct Request {
     pub reportable: bool,
     /// The point of a sweep that this run measures.
     pub sweep: Option<SweepRun>,
+    /// The element of a cluster's job array that this run is.
+    pub cluster: Option<ClusterRun>,
     /// Say nothing but in the log.
     pub quiet: bool,
     /// Remove what this run makes from its directory, and keep what was there.

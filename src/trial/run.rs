@@ -490,6 +490,7 @@ impl<'a> Run<'a> {
             phases: std::mem::take(&mut self.phases),
             sweep: request.sweep.clone(),
             containers: self.containers.take(),
+            cluster: request.cluster.clone(),
             aggregates: std::mem::take(&mut self.aggregates),
             validity: Validity { reportable, rules, findings },
         }

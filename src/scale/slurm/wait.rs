@@ -1,0 +1,178 @@
+//! Waiting for a submission's jobs: what Slurm says, again and again, until nothing goes on.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::report::units;
+use crate::trial::signals::Signals;
+
+use super::client;
+use super::queue::Queue;
+use super::submission::Submission;
+
+/// How long Slurm may be silent: its controller starts again in less.
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// How long jobs that were cancelled may take to go.
+const FAREWELL: Duration = Duration::from_secs(30);
+
+/// How often progress is said.
+const SAY_EVERY: Duration = Duration::from_secs(30);
+
+/// How often Slurm is asked, and how long is waited for what may never come.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// Between two questions.
+    pub poll: Duration,
+    /// For nodes that are down or held back.
+    pub give_up: Duration,
+}
+
+/// What the waiting ended with.
+pub struct Waited {
+    /// What Slurm knew of the jobs last.
+    pub queue: Queue,
+    /// A signal ended it; the jobs were cancelled.
+    pub interrupted: bool,
+}
+
+/// One who waits.
+struct Waiter<'a> {
+    submission: &'a Submission,
+    patience: Patience,
+    queue: Queue,
+    started: Instant,
+    said: Option<Instant>,
+    /// Since when an array waits for nodes that are not there.
+    stuck: BTreeMap<usize, Instant>,
+    /// Elements that were over at the start.
+    before: Option<usize>,
+}
+
+/// Waits until every job is over. A signal cancels what is left. `say` hears of progress and of what holds jobs up.
+pub fn wait(
+    submission: &Submission,
+    patience: Patience,
+    signals: &Signals,
+    say: &mut dyn FnMut(&str),
+) -> anyhow::Result<Waited> {
+    let now = Instant::now();
+    let mut waiter = Waiter {
+        submission,
+        patience,
+        queue: Queue::default(),
+        started: now,
+        said: None,
+        stuck: BTreeMap::new(),
+        before: None,
+    };
+    let (mut answered, mut cancelled): (Instant, Option<Instant>) = (now, None);
+    loop {
+        match client::squeue(submission) {
+            Ok(queue) => {
+                answered = Instant::now();
+                waiter.take(queue);
+                if waiter.live() == 0 {
+                    break;
+                }
+                waiter.progress(say);
+                waiter.give_up(say)?;
+            }
+            Err(error) if answered.elapsed() > SILENCE => {
+                return Err(error.context("Slurm has not answered for ten minutes; the jobs are left as they are"));
+            }
+            Err(error) => waiter.silence(&error, say),
+        }
+        match cancelled {
+            None if signals.stops() > 0 => {
+                say("cancelling the jobs");
+                (0..submission.arrays.len()).try_for_each(|array| client::scancel(submission, array))?;
+                cancelled = Some(Instant::now());
+            }
+            Some(since) if since.elapsed() > FAREWELL => break,
+            _ => {}
+        }
+        waiter.pause(signals, cancelled.is_some());
+    }
+    Ok(Waited { queue: waiter.queue, interrupted: cancelled.is_some() })
+}
+
+impl Waiter<'_> {
+    fn take(&mut self, mut queue: Queue) {
+        queue.remember(&self.queue);
+        self.queue = queue;
+    }
+
+    fn live(&self) -> usize {
+        self.submission.elements().filter(|(id, _)| self.queue.is_live(*id)).count()
+    }
+
+    /// Counts and the time that is left, now and then.
+    fn progress(&mut self, say: &mut dyn FnMut(&str)) {
+        let total = self.submission.elements().count();
+        let over = total - self.live();
+        let before = *self.before.get_or_insert(over);
+        if self.said.is_some_and(|said| said.elapsed() < SAY_EVERY) {
+            return;
+        }
+        self.said = Some(Instant::now());
+        let is_running = |id| self.queue.job(id).is_some_and(|job| job.is_running());
+        let running = self.submission.elements().filter(|(id, _)| is_running(*id)).count();
+        let left = match over - before {
+            0 => String::new(),
+            done => {
+                let each = self.started.elapsed().as_secs_f64() / done as f64;
+                format!(", ETA {}", units::duration(each * (total - over) as f64))
+            }
+        };
+        say(&format!("[{over}/{total}] {running} running, {} waiting{left}", total - over - running));
+    }
+
+    fn silence(&mut self, error: &anyhow::Error, say: &mut dyn FnMut(&str)) {
+        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
+            self.said = Some(Instant::now());
+            say(&format!("{error:#}; asking again"));
+        }
+    }
+
+    /// Says which arrays wait for nodes that are not there, and cancels those that have for too long.
+    fn give_up(&mut self, say: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+        for (array, found) in self.submission.arrays.iter().enumerate() {
+            let Some(reason) = self.stuck_for(array) else {
+                self.stuck.remove(&array);
+                continue;
+            };
+            let nodes = found.constraint.as_deref().map_or("any node".to_string(), |name| format!("nodes with {name}"));
+            let is_new = !self.stuck.contains_key(&array);
+            let since = *self.stuck.entry(array).or_insert_with(Instant::now);
+            if is_new {
+                let limit = units::duration(self.patience.give_up.as_secs_f64());
+                say(&format!(
+                    "array {array} waits for {nodes} that Slurm cannot give now: {reason}; given up after {limit}"
+                ));
+            } else if since.elapsed() > self.patience.give_up {
+                say(&format!("array {array} is given up: there are no {nodes} ({reason})"));
+                client::scancel(self.submission, array)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Why an array waits for ever: nothing of it runs, and something waits for what is not there.
+    fn stuck_for(&self, array: usize) -> Option<String> {
+        let elements = self.submission.elements().filter(|(id, _)| id.array == array);
+        let jobs: Vec<_> = elements.filter_map(|(id, _)| self.queue.job(id)).collect();
+        if jobs.iter().any(|job| job.is_running()) {
+            return None;
+        }
+        jobs.iter().find_map(|job| job.stuck()).map(str::to_string)
+    }
+
+    /// Until the next question, or a signal.
+    fn pause(&self, signals: &Signals, is_leaving: bool) {
+        let end = Instant::now() + self.patience.poll;
+        while Instant::now() < end && (is_leaving || signals.stops() == 0) {
+            std::thread::sleep(Duration::from_millis(50).min(self.patience.poll));
+        }
+    }
+}

@@ -308,5 +308,23 @@ fn a_compose_file_written_by_hand_is_taken_over_with_what_is_wrong_with_it() {
     // A space that is none, and quotes of a word processor.
     let bad = good.replacen("cpuset: '0'", "cpuset:\u{a0}'0'", 1).replacen("'1'", "\u{2018}1\u{2019}", 1);
     fs::write(home.path("p1.yml"), bad).unwrap();
-    home.scale(line).fails(2, &["line 5", "U+00A0", "line 13", "U+2018"]);
+    home.scale(line).fails(2, &["line 5", "U+00A0", "line 14", "U+2018"]);
+}
+
+#[test]
+fn every_point_of_a_sweep_runs_as_containers() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    script(&home, &json!({"phases": {"p1": {"samples": [10.0]}}}));
+    let sweep = "twins = false\n[[grid]]\nsector_size = '2KiB'\nphases = ['p1']\nengines = ['mock']\nlayouts = ['1x1', '2x1']\nrepeats = 1\nmax_repeats = 1\n";
+    fs::write(home.path("s.toml"), sweep).unwrap();
+    let said = home.scale("s.toml --mock mock.json").success();
+    assert!(said.stdout.contains("p1 mock 2x1"), "{}", said.stdout);
+    let records = home.run(&common::words("results export --format json")).success().stdout;
+    let records: Vec<Value> = serde_json::from_str(&records).unwrap();
+    assert_eq!(records.len(), 2);
+    let counts: Vec<usize> =
+        records.iter().map(|record| record["containers"]["instances"].as_array().unwrap().len()).collect();
+    assert!(counts.contains(&1) && counts.contains(&2), "{counts:?}");
+    home.run(&common::words("sweep --resume")).fails(2, &["containers", "scale docker --resume-sweep"]);
 }

@@ -114,7 +114,7 @@ pub struct RunArgs {
     io: Io,
     /// What the mock engine does, JSON
     #[arg(long, value_name = "FILE", hide = true)]
-    mock: Option<PathBuf>,
+    pub(super) mock: Option<PathBuf>,
     /// Repetitions of every phase
     #[arg(long, value_name = "N")]
     repeats: Option<u32>,
@@ -135,7 +135,7 @@ pub struct RunArgs {
     json: Option<PathBuf>,
     /// Say what would run and what it needs, and stop
     #[arg(long)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
     #[command(flatten)]
     pub(super) baseline: BaselineArgs,
 }

@@ -13,6 +13,7 @@ use crate::report::ranking::{left_out, ranking};
 use crate::report::units;
 use crate::sector::Seed;
 use crate::store::Store;
+use crate::sweep::bench::{Place, here};
 use crate::sweep::drive::{Audience, drive, remaining};
 use crate::sweep::file::{Grid, SweepFile};
 use crate::sweep::rank::{judge_points, rank};
@@ -35,7 +36,7 @@ A layout is instances x cores of each. Each point is measured at least --repeats
 spread is wide. The result is the best point of each phase by output per hour.";
 
 /// Measure a grid of settings and find the best: phases, engines, layouts, kernels, threads, pages, batches.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct SweepArgs {
     /// The sweep file (TOML; docs/sweep.md)
@@ -78,13 +79,28 @@ pub struct SweepArgs {
 
 /// Runs the command; rankings go to stdout.
 pub fn run(args: SweepArgs) -> anyhow::Result<()> {
+    run_at(&args, false, &here)
+}
+
+/// The arguments of a sweep that a file describes, or of one that goes on.
+pub(super) fn of_file(
+    file: Option<PathBuf>,
+    resume: Option<String>,
+    mock: Option<PathBuf>,
+    dry_run: bool,
+) -> SweepArgs {
+    SweepArgs { file, resume, mock, dry_run, ..SweepArgs::default() }
+}
+
+/// The same with the instances at another place, containers or not.
+pub(super) fn run_at(args: &SweepArgs, in_containers: bool, place: Place<'_>) -> anyhow::Result<()> {
     let home = home()?;
     let json = args.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
     let sweeps = home.join("sweeps");
     let mut dir = match &args.resume {
         Some(word) => SweepDir::open(&resolve(&sweeps, word)?)?,
         None => {
-            let state = plan(&args)?;
+            let state = State { in_containers, ..plan(args)? };
             let mut out = stdout().lock();
             let _ = out.write_all(left_out(&state.left_out).as_bytes());
             if state.points.is_empty() {
@@ -102,8 +118,19 @@ pub fn run(args: SweepArgs) -> anyhow::Result<()> {
             SweepDir::create(&path, state)?
         }
     };
+    if dir.state.in_containers != in_containers {
+        let [what, how] = if in_containers {
+            ["processes", "sealbench sweep --resume"]
+        } else {
+            ["containers", "sealbench scale docker --resume-sweep"]
+        };
+        return Err(Stop::Usage.error(format!(
+            "the instances of the sweep in {0} are {what}: go on with {how} {0}",
+            dir.path().display()
+        )));
+    }
     let signals = Signals::install()?;
-    let done = drive(&mut dir, &home, &signals, &mut Teller);
+    let done = drive(&mut dir, &home, &signals, place, &mut Teller);
     let mut rankings = rank(&dir.state);
     let store = Store::open(&home)?;
     judge_points(&mut rankings, |run| store.record(run).ok());
@@ -116,7 +143,8 @@ pub fn run(args: SweepArgs) -> anyhow::Result<()> {
     if let Err(error) = done {
         let (left, seconds) = remaining(&dir);
         let left = format!("{left} trials, about {}, are left", units::duration(seconds));
-        let _ = writeln!(stderr(), "{left}: go on with sealbench sweep --resume {}", dir.path().display());
+        let how = if in_containers { "scale docker --resume-sweep" } else { "sweep --resume" };
+        let _ = writeln!(stderr(), "{left}: go on with sealbench {how} {}", dir.path().display());
         return Err(error);
     }
     crate::disk::remove_dir(&dir.path().join(crate::sweep::drive::SECTORS))?;

@@ -28,6 +28,16 @@ pub struct Bench<'a> {
     pub home: &'a Path,
     /// Requests to stop.
     pub signals: &'a Signals,
+    /// Where the instances run.
+    pub place: Place<'a>,
+}
+
+/// Gives a checked plan the site of its instances.
+pub type Place<'a> = &'a dyn Fn(&mut Plan) -> anyhow::Result<()>;
+
+/// Leaves them processes of this machine.
+pub fn here(_: &mut Plan) -> anyhow::Result<()> {
+    Ok(())
 }
 
 impl Bench<'_> {
@@ -76,8 +86,9 @@ impl Bench<'_> {
     /// Runs a request; the id of the run, and how it ended.
     pub fn run(&self, request: &Request) -> anyhow::Result<(String, Finished)> {
         let id = new_id();
-        let plan = Plan::new(request, self.home, &id)?;
+        let mut plan = Plan::new(request, self.home, &id)?;
         plan.check()?;
+        (self.place)(&mut plan)?;
         let finished = measure(request, plan, self.home, &id, self.signals.clone())?;
         Ok((id, finished))
     }

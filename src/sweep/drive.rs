@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use crate::error::{Stop, stop_of};
-use crate::sweep::bench::Bench;
+use crate::sweep::bench::{Bench, Place};
 use crate::sweep::fit;
 use crate::sweep::schedule::{needs_more, next_round};
 use crate::sweep::state::{SweepDir, Trial};
@@ -24,10 +24,16 @@ pub trait Audience {
 }
 
 /// Runs what is left of a sweep. A trial that fails is kept as such, and the sweep goes on; a signal ends it after the trial that runs.
-pub fn drive(dir: &mut SweepDir, home: &Path, signals: &Signals, audience: &mut dyn Audience) -> anyhow::Result<()> {
-    for (place, (shape, inputs)) in fit::inputs(&dir.state.points) {
-        let path = dir.path().join(SECTORS).join(place);
-        bench(dir, &path, home, signals).make_inputs(&shape, &inputs, &mut |line| audience.say(line))?;
+pub fn drive(
+    dir: &mut SweepDir,
+    home: &Path,
+    signals: &Signals,
+    place: Place<'_>,
+    audience: &mut dyn Audience,
+) -> anyhow::Result<()> {
+    for (name, (shape, inputs)) in fit::inputs(&dir.state.points) {
+        let path = dir.path().join(SECTORS).join(name);
+        bench(dir, &path, home, signals, place).make_inputs(&shape, &inputs, &mut |line| audience.say(line))?;
     }
     loop {
         if dir.state.queue.is_empty() {
@@ -40,7 +46,7 @@ pub fn drive(dir: &mut SweepDir, home: &Path, signals: &Signals, audience: &mut 
             }
         }
         let index = dir.state.queue[0];
-        let trial = run_trial(dir, home, signals, index)?;
+        let trial = run_trial(dir, home, signals, place, index)?;
         let state = &mut dir.state;
         state.trials.push(trial);
         state.queue.remove(0);
@@ -69,12 +75,12 @@ pub fn remaining(dir: &SweepDir) -> (usize, f64) {
     left
 }
 
-fn bench<'a>(dir: &'a SweepDir, path: &'a Path, home: &'a Path, signals: &'a Signals) -> Bench<'a> {
+fn bench<'a>(dir: &'a SweepDir, path: &'a Path, home: &'a Path, signals: &'a Signals, place: Place<'a>) -> Bench<'a> {
     let state = &dir.state;
-    Bench { path, given: &state.given, seed: state.seed, mock: state.mock.as_ref(), home, signals }
+    Bench { path, given: &state.given, seed: state.seed, mock: state.mock.as_ref(), home, signals, place }
 }
 
-fn run_trial(dir: &SweepDir, home: &Path, signals: &Signals, index: usize) -> anyhow::Result<Trial> {
+fn run_trial(dir: &SweepDir, home: &Path, signals: &Signals, place: Place<'_>, index: usize) -> anyhow::Result<Trial> {
     if signals.stops() > 0 {
         return Err(launch::interrupted());
     }
@@ -82,7 +88,7 @@ fn run_trial(dir: &SweepDir, home: &Path, signals: &Signals, index: usize) -> an
     let round = state.trials.iter().filter(|trial| trial.point == index).count() as u32;
     let sweep = SweepRun { sweep: state.id.clone(), point: point.label(), round, twin: point.twin };
     let path = dir.path().join(SECTORS).join(fit::place(point));
-    let bench = bench(dir, &path, home, signals);
+    let bench = bench(dir, &path, home, signals, place);
     let started = Instant::now();
     let (run, finished) = match bench.run(&bench.request(point, sweep)) {
         Ok(done) => done,

@@ -43,6 +43,9 @@ pub struct State {
     pub order_seed: u64,
     /// What the mock engine does.
     pub mock: Option<Script>,
+    /// Whether the instances are containers.
+    #[serde(default)]
+    pub in_containers: bool,
     /// The points.
     pub points: Vec<Point>,
     /// Points that this machine cannot run.
@@ -119,6 +122,7 @@ impl State {
             seed,
             order_seed,
             mock: None,
+            in_containers: false,
             points,
             left_out: Vec::new(),
             round: 0,

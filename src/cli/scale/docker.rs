@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::Args;
 
 use crate::cli::run::{RunArgs, request};
+use crate::cli::sweep;
 use crate::disk;
 use crate::error::Stop;
 use crate::home::home;
@@ -37,6 +38,9 @@ const EXAMPLES: &str = "Examples:
   sealbench scale docker --instances 2 --cores-per-instance 1 --phases p1 --against-processes
                                               what a container costs: containers and processes in turns
   sealbench scale docker --mix p1:4x1,p2:4x8  different phases side by side
+  sealbench scale docker params/sweeps/two-cores.toml   a sweep, every point as containers
+  sealbench scale docker --from OLD.yml --phases p2     the cores and mounts of a Compose file
+  sealbench scale docker --instances 2 --cores-per-instance 1 --run-dir /data/two --emit two.yml
   DOCKER_HOST=ssh://bench@node7 sealbench scale docker ... --run-dir /shared/run
   sealbench scale status                      the containers that run now
 
@@ -47,6 +51,12 @@ Each instance is a container with its own cores, no network, a read-only root an
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub struct DockerArgs {
+    /// A sweep file (docs/sweep.md) whose points run as containers, in place of the options of a single run
+    #[arg(value_name = "SWEEP.toml", conflicts_with_all = ["from", "emit", "against_processes", "resume_sweep", "instances", "mix", "core_sets", "phases", "run_dir", "resume"])]
+    sweep: Option<PathBuf>,
+    /// Go on with an interrupted sweep of containers: its directory, its id, or nothing for the last one
+    #[arg(long, value_name = "DIR|ID", num_args = 0..=1, default_missing_value = "last", conflicts_with_all = ["from", "emit", "against_processes", "instances", "mix", "core_sets", "phases", "run_dir", "resume"])]
+    resume_sweep: Option<String>,
     #[command(flatten)]
     run: RunArgs,
     /// CPU that the image's binary is built for
@@ -100,6 +110,8 @@ pub fn run(mut args: DockerArgs) -> anyhow::Result<()> {
     let (source, cpu, memory) = (source(&args), args.target_cpu, args.memory);
     let rounds = args.against_processes;
     let (emit, from) = (args.emit, args.from);
+    let asked_sweep = (args.sweep.is_some() || args.resume_sweep.is_some())
+        .then(|| sweep::of_file(args.sweep, args.resume_sweep, args.run.mock.clone(), args.run.dry_run));
     let mut request = request(args.run)?;
     let home = home()?;
     let taken = from.as_deref().map(take_over).transpose()?;
@@ -126,6 +138,13 @@ pub fn run(mut args: DockerArgs) -> anyhow::Result<()> {
         reserved_pages: matches!(request.native.pages, Pages::Gib | Pages::Mib),
         transient,
     };
+    if let Some(asked) = asked_sweep {
+        let place = |plan: &mut Plan| {
+            plan.site = Arc::new(site(false, plan.spec.instances.len()));
+            Ok(())
+        };
+        return sweep::run_at(&asked, true, &place);
+    }
     if let Some(file) = emit {
         return write_compose(&request, &file, &home, |instances| site(false, instances));
     }

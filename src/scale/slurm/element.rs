@@ -12,7 +12,7 @@ use anyhow::Context;
 use crate::disk::remove_dir;
 use crate::error::Stop;
 use crate::host::sys;
-use crate::sweep::bench::Bench;
+use crate::sweep::bench::{Bench, here};
 use crate::sweep::fit;
 use crate::trial::record::ClusterRun;
 use crate::trial::request::Request;
@@ -108,6 +108,7 @@ fn measure(submission: &Submission, id: ElementId, run: &ClusterRun) -> anyhow::
         mock: submission.mock.as_ref(),
         home: &home,
         signals: &signals,
+        place: &here,
     };
     // To the job's log, which may be on a full disk.
     let mut say = |line: &str| drop(writeln!(stdout(), "{line}"));

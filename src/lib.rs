@@ -19,6 +19,7 @@ pub mod plan;
 pub mod report;
 pub mod scale;
 pub mod sector;
+pub mod shell;
 pub mod store;
 pub mod sweep;
 pub mod trial;

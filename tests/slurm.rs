@@ -9,6 +9,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 
 use common::{Home, read_json, signal, wait_for, words};
 use serde_json::{Value, json};
@@ -60,6 +61,23 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// A submission that waits for its jobs, at most as long as the test.
+struct Waiting(Child);
+
+impl Waiting {
+    fn start(home: &Home, line: &str) -> Waiting {
+        Waiting(home.spawn(&strs(&submission(home, line))))
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // It is over, unless the test failed.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// What elements have in the scratch directory beside the node's home.
 fn scratch(home: &Home) -> Vec<PathBuf> {
     let is_home = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with("sealbench-home-");
@@ -89,31 +107,33 @@ fn run_of(path: &Path) -> (String, String, u64) {
 
 /// An element that runs on a node: it has started and not delivered.
 fn running_on(dir: &Path, node: &str) -> Option<String> {
-    let delivered: BTreeSet<String> = files(&dir.join("records")).iter().map(|path| run_of(path).0).collect();
-    let started =
-        files(&dir.join("started")).into_iter().filter(|path| path.extension().is_some_and(|ext| ext == "json"));
-    let mut here =
-        started.map(|path| run_of(&path)).filter(|(element, on, _)| on == node && !delivered.contains(element));
-    here.next().map(|(element, ..)| element)
+    let runs = |name: &str| whole(&dir.join(name)).into_iter().map(|path| run_of(&path));
+    let delivered: BTreeSet<String> = runs("records").map(|run| run.0).collect();
+    runs("started").find(|(element, on, _)| on == node && !delivered.contains(element)).map(|run| run.0)
+}
+
+/// The files of a directory that have their final names.
+fn whole(dir: &Path) -> Vec<PathBuf> {
+    files(dir).into_iter().filter(|path| path.extension().is_some_and(|extension| extension == "json")).collect()
 }
 
 #[test]
 fn a_node_that_dies_in_the_middle_loses_and_doubles_nothing() {
     let Some((cluster, home)) = cluster() else { return };
     mock(&home, 64, 0.3);
-    let mut waiting = home.spawn(&strs(&submission(&home, "--into shared --constraint any")));
+    let mut waiting = Waiting::start(&home, "--into shared --constraint any");
     let shared = home.path("shared");
     let [_, dying] = &cluster.nodes;
-    wait_for("the middle", || files(&shared.join("records")).len() >= 24 && running_on(&shared, dying).is_some());
+    wait_for("the middle", || whole(&shared.join("records")).len() >= 24 && running_on(&shared, dying).is_some());
     let lost = running_on(&shared, dying);
     cluster.kill(dying);
-    wait_for("the others to go on", || files(&shared.join("records")).len() >= 30);
+    wait_for("the others to go on", || whole(&shared.join("records")).len() >= 30);
     cluster.revive(dying);
-    assert_eq!(waiting.wait().unwrap().code(), Some(0), "{}", fs::read_to_string(home.path("stderr")).unwrap());
+    assert_eq!(waiting.0.wait().unwrap().code(), Some(0), "{}", fs::read_to_string(home.path("stderr")).unwrap());
     let said = fs::read_to_string(home.path("stdout")).unwrap();
     assert!(said.contains("64 of 64 elements collected, 64 of them new"), "{said}");
     assert_once(&home, 64);
-    let restarted = files(&shared.join("records")).iter().map(|path| run_of(path)).find(|(.., restart)| *restart > 0);
+    let restarted = whole(&shared.join("records")).iter().map(|path| run_of(path)).find(|(.., restart)| *restart > 0);
     assert!(restarted.is_some(), "{lost:?} was started again");
     let again = home.run(&["scale", "slurm", "--collect", shared.to_str().unwrap()]).success();
     assert!(again.stdout.contains("64 of 64 elements collected, 0 of them new"), "{}", again.stdout);
@@ -124,14 +144,14 @@ fn a_node_that_dies_in_the_middle_loses_and_doubles_nothing() {
 fn of_an_orphan_and_its_twin_one_counts_whatever_else_arrives() {
     let Some((cluster, home)) = cluster() else { return };
     mock(&home, 1, 9.0);
-    let mut waiting = home.spawn(&strs(&submission(&home, "--into shared --constraint any")));
+    let mut waiting = Waiting::start(&home, "--into shared --constraint any");
     let shared = home.path("shared");
     let nodes = &cluster.nodes;
     let on = || nodes.iter().find(|node| running_on(&shared, node).is_some());
     wait_for("the element", || on().is_some());
     cluster.orphan(on().unwrap());
-    assert_eq!(waiting.wait().unwrap().code(), Some(0), "{}", fs::read_to_string(home.path("stderr")).unwrap());
-    let records = files(&shared.join("records"));
+    assert_eq!(waiting.0.wait().unwrap().code(), Some(0), "{}", fs::read_to_string(home.path("stderr")).unwrap());
+    let records = whole(&shared.join("records"));
     let restarts: Vec<u64> = records.iter().map(|path| run_of(path).2).collect();
     assert_eq!(restarts, [0, 1], "both finished");
     let said = fs::read_to_string(home.path("stdout")).unwrap();
@@ -172,10 +192,12 @@ fn two_kinds_of_nodes_are_measured_and_compared() {
     let Some((cluster, home)) = cluster() else { return };
     let file = "twins = false\n[[grid]]\nsector_size = '2KiB'\nphases = ['p1', 'p2']\nlayouts = ['1x1']\nrepeats = 3";
     fs::write(home.path("sweep.toml"), file).unwrap();
-    let words = words(
-        "scale slurm sweep.toml --into shared --constraint sku_a,sku_b --poll 0.2 --scratch tmp --json verdict.json",
-    );
-    let ended = home.run(&words).success();
+    let submitted =
+        home.run(&words("scale slurm sweep.toml --into shared --constraint sku_a,sku_b --scratch tmp --detach"));
+    assert!(submitted.success().stderr.contains("go on with sealbench scale slurm --collect"));
+    let early = home.run(&words("scale slurm --collect shared")).fails(1, &["of 4 elements are not over yet"]);
+    assert!(early.stdout.contains("not over: "), "{}", early.stdout);
+    let ended = home.run(&words("scale slurm --collect shared --wait --poll 0.2 --json verdict.json")).success();
     for part in ["sku_a: p1 of 2KiB", "sku_b: p2 of 2KiB", "the best of each: p1 of 2KiB", "4 of 4 elements collected"]
     {
         assert!(ended.stdout.contains(part), "'{part}' in\n{}", ended.stdout);
@@ -216,7 +238,13 @@ fn what_slurm_calls_completed_is_not_until_there_is_a_record() {
     assert!(line.contains("Slurm says completed") && line.contains("it never saw"), "{line}");
     let ended = with("/nowhere/sealbench", "b").fails(1, &["have no valid record"]);
     assert!(ended.stdout.contains("its program was not found on the node"), "{}", ended.stdout);
+    let dies = json!({"phases": {"p1": {"dies": 0}}});
+    fs::write(home.path("mock.json"), dies.to_string()).unwrap();
+    let ended = home.run(&strs(&submission(&home, "--into c"))).fails(1, &["have no valid record"]);
+    let line = ended.stdout.lines().find(|line| line.starts_with("lost: 0-0 p1 mock 1x1: FAILED")).unwrap();
+    assert!(line.contains("1 of 1 instances failed") && line.contains("c/logs/0-0.log"), "{line}");
     assert_eq!(store(&home), Vec::<Value>::new());
+    mock(&home, 1, 0.0);
 
     // A node that does not have the directory.
     let [_, other] = &cluster.nodes;
@@ -233,12 +261,19 @@ fn what_slurm_calls_completed_is_not_until_there_is_a_record() {
 fn interrupting_cancels_and_a_node_that_is_gone_is_given_up() {
     let Some((cluster, home)) = cluster() else { return };
     mock(&home, 2, 60.0);
-    let mut waiting = home.spawn(&strs(&submission(&home, "--into first --constraint any")));
-    wait_for("a start", || !files(&home.path("first/started")).is_empty());
+    let mut waiting = Waiting::start(&home, "--into first --constraint any");
+    wait_for("a start", || !whole(&home.path("first/started")).is_empty());
     let status = home.run(&words("scale slurm --status first")).success();
     assert!(status.stdout.contains("RUNNING") && status.stdout.contains(&cluster.nodes[0]), "{}", status.stdout);
-    signal(waiting.id(), 2);
-    assert_eq!(waiting.wait().unwrap().code(), Some(130));
+    cluster.stop("slurmctld");
+    let said = |words: &str| fs::read_to_string(home.path("stderr")).unwrap().contains(words);
+    wait_for("silence", || {
+        said("slurmctld does not answer, or munged does not run here: see scontrol ping; asking again")
+    });
+    cluster.control();
+    wait_for("an answer", || said("Slurm answers again"));
+    signal(waiting.0.id(), 2);
+    assert_eq!(waiting.0.wait().unwrap().code(), Some(130));
     let listed = cluster.slurm(&words("squeue -h -r -o %T"));
     assert_eq!(listed, "", "nothing waits or runs");
     wait_for("scratch to go", || scratch(&home).is_empty());

@@ -3,7 +3,7 @@
 mod compose;
 mod core_map;
 pub mod instance;
-pub mod quote;
+mod quote;
 mod scripts;
 mod sheet;
 

@@ -219,7 +219,11 @@ impl Request {
         // Ten at once is what the reference's batch prover does (MAX_GROTH16_BATCH_SIZE).
         let at_once = self.at_once.unwrap_or(shape.partitions.min(10));
         let sectors = within("--sectors", self.sectors.unwrap_or(1), 1, MAX_SECTORS)?;
-        let instances = self.layout.resolve(&HostInfo::capture().topology, &cores, self.threads)?;
+        // The topology takes a while to read, and one instance does not ask for it.
+        let instances = match self.layout == Layout::default() {
+            true => Vec::new(),
+            false => self.layout.resolve(&HostInfo::capture().topology, &cores, self.threads)?,
+        };
         // What is not said of instances holds for each of them.
         let threads = instances.iter().map(|instance| instance.threads).max().unwrap_or(threads);
         let width = instances.iter().map(|instance| instance.cores.len()).max().unwrap_or(cores.len());

@@ -35,7 +35,8 @@ impl Cluster {
         // munged refuses a socket in a directory that others cannot pass.
         fs::set_permissions(root.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .map_err(|e| e.to_string())?;
-        let nodes = [1, 2].map(|n| format!("c{number}n{n}"));
+        // Unlike those of another test process: a node's processes are known by its name.
+        let nodes = [1, 2].map(|n| format!("s{}c{number}n{n}", std::process::id()));
         let cluster = Cluster { root, nodes };
         let port = 10_000 + std::process::id() % 200 * 100 + number * 5;
         let [a, b] = &cluster.nodes;
@@ -74,6 +75,11 @@ impl Cluster {
         let pid = fs::read_to_string(&file).unwrap().trim().parse().unwrap();
         super::common::signal(pid, 15);
         super::common::wait_for("the daemon to end", || !file.exists());
+    }
+
+    /// The controller comes back.
+    pub fn control(&self) {
+        self.script("control", &[]).unwrap();
     }
 
     /// One of Slurm's commands.

@@ -5,6 +5,7 @@
 #   orphan ROOT NODE                    its slurmd dies, what runs on it goes on, and the controller takes the node for dead
 #   start ROOT NODE                     a dead node comes back
 #   hide ROOT NODE DIR                  a node starts anew that does not see what is in this directory
+#   control ROOT                        a controller that was stopped comes back
 #   down ROOT                           all of it stops
 # Needs root, Debian's slurmctld, slurmd, slurm-client and munge; no systemd and no control groups.
 set -euo pipefail
@@ -83,24 +84,15 @@ CONF
     return 1
 }
 
-# All processes whose command line or environment is of the node: slurmd, its slurmstepd, and what they started.
-processes() {
-    local pid
-    for pid in /proc/[0-9]*; do
-        pid=${pid#/proc/}
-        { tr '\0' '\n' < "/proc/$pid/environ" | grep -qx "SLURMD_NODENAME=$1"; } 2>/dev/null && echo "$pid"
-    done
-    cat "$root/run/slurmd-$1.pid"
-}
-
+# Everything of a node at once: its slurmd, the daemons of its steps, and what those started, which Slurm has named its node.
 kill_node() {
-    local pids
-    pids=$(processes "$1")
-    # The daemon of a step: its children are known by their environment, itself by its parentage.
-    for pid in $pids; do ps -o ppid= -p "$pid" || true; done | while read -r parent; do
-        grep -aq slurmstepd "/proc/$parent/cmdline" 2>/dev/null && kill -9 "$parent"
-    done || true
-    kill -9 $pids 2>/dev/null || true
+    local pids pid parent parents=
+    pids=$(grep -alxz "SLURMD_NODENAME=$1" /proc/[0-9]*/environ 2> /dev/null | cut -d/ -f3 || true)
+    for pid in $pids; do
+        parent=$(awk '/^PPid:/ {print $2}' "/proc/$pid/status" 2> /dev/null || true)
+        grep -aq slurmstepd "/proc/$parent/cmdline" 2> /dev/null && parents="$parents $parent"
+    done
+    kill -9 "$(cat "$root/run/slurmd-$1.pid")" $parents $pids 2> /dev/null || true
     scontrol update nodename="$1" state=down reason=dead
 }
 
@@ -120,6 +112,10 @@ down() {
     set +e
     local pid
     timeout 5 scancel -Q -u root
+    for _ in $(seq 50); do
+        [ -z "$(timeout 5 squeue -h 2> /dev/null)" ] && break
+        sleep 0.1
+    done
     timeout 5 scontrol shutdown
     for _ in $(seq 100); do
         ls "$root"/run/slurm*.pid > /dev/null 2>&1 || break
@@ -131,6 +127,7 @@ down() {
 
 case $command in
     up) up "$@" ;;
+    control) slurmctld ;;
     down) down ;;
     kill) kill_node "$@" ;;
     orphan) orphan "$@" ;;

@@ -15,7 +15,7 @@ use crate::disk::{Promised, write_by_rename};
 use crate::error::Stop;
 use crate::home::home;
 use crate::report::ranking::left_out;
-use crate::report::table::{Align, table};
+use crate::report::table::{Align, one_line, table};
 use crate::report::units;
 use crate::scale::slurm::collect::{self, Collection, collect};
 use crate::scale::slurm::element::Payload;
@@ -358,7 +358,7 @@ fn lines(collection: &Collection) -> String {
         *live.entry(what).or_default() += 1;
     }
     lines.extend(live.iter().map(|(what, count)| format!("not over: {count} {what}")));
-    lines.iter().map(|line| format!("{}\n", line.escape_debug())).collect()
+    lines.iter().map(|line| format!("{}\n", one_line(line))).collect()
 }
 
 fn verdict_of(submission: &Submission, collection: &Collection) -> anyhow::Result<()> {

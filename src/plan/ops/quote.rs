@@ -2,11 +2,6 @@
 
 use crate::plan::layout::MachineLayout;
 
-/// A word of a shell command in single quotes.
-pub fn shell(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "'\\''"))
-}
-
 /// A name for a directory: its number, and the letters and digits of the model's name. It is never empty, hidden, `..` or a path.
 pub fn directory(number: usize, layout: &MachineLayout) -> String {
     let mut name = number.to_string();
@@ -76,10 +71,5 @@ mod tests {
         for bad in ["mnt", "", "/", "//", "/.", "/./", "/mnt/../etc", "/mnt/..", "/mnt/a\nb", "/mnt/\0"] {
             assert!(host_path(bad).unwrap_err().contains("mount"), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn quoted_words_are_words() {
-        assert_eq!(shell("it's $(x)"), r"'it'\''s $(x)'");
     }
 }

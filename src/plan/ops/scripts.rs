@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::quote::shell;
 use super::{Machine, Pages};
+use crate::shell;
 
 /// What `mounts.sh` and `huge-pages.sh` have in common.
 const HEAD: &str = "#!/bin/sh\nset -eu\n";
@@ -151,5 +151,5 @@ directory() {{
 }
 
 fn path(machine: &Machine, volume: usize) -> String {
-    machine.mount(volume).map_or_else(|| format!("\"$VOLUME_{volume}\""), shell)
+    machine.mount(volume).map_or_else(|| format!("\"$VOLUME_{volume}\""), shell::word)
 }

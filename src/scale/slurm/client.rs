@@ -1,5 +1,6 @@
 //! Slurm's commands: started with words of their own, their refusals in a sentence.
 
+use std::env;
 use std::io::ErrorKind;
 use std::process::Command;
 
@@ -17,7 +18,8 @@ pub fn sbatch(arguments: &[String]) -> anyhow::Result<String> {
 
 /// What Slurm knows of a submission's jobs.
 pub fn squeue(submission: &Submission) -> anyhow::Result<Queue> {
-    Queue::parse(&run("squeue", &["--json".to_string()])?, submission)
+    // Later versions leave out jobs that are over unless they are asked for.
+    Queue::parse(&run("squeue", &["--json".to_string(), "--states=all".to_string()])?, submission)
 }
 
 /// Cancels all jobs of an array; none is no error.
@@ -26,7 +28,15 @@ pub fn scancel(submission: &Submission, array: usize) -> anyhow::Result<()> {
 }
 
 fn run(program: &str, arguments: &[String]) -> anyhow::Result<String> {
-    let ended = Command::new(program).args(arguments).output().map_err(|e| match e.kind() {
+    let mut command = Command::new(program);
+    command.args(arguments);
+    // What a user has set for looking at queues by hand would hide jobs here.
+    for (name, _) in env::vars_os() {
+        if ["SQUEUE_", "SCANCEL_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            command.env_remove(name);
+        }
+    }
+    let ended = command.output().map_err(|e| match e.kind() {
         ErrorKind::NotFound => Stop::Refused.error(format!(
             "{program} is not on this machine: install Slurm's commands (Debian: slurm-client), or write the scripts with --emit DIR and \
              submit them where they are"

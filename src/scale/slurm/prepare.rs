@@ -47,18 +47,21 @@ pub fn split(points: Vec<Point>) -> (Vec<Point>, Vec<LeftOut>) {
 /// The arrays of a sweep. What a constraint, a number of CPUs, memory and time are given to is a job array and not its element: so those
 /// elements are one array that ask for the same, and of two constraints there are at least two.
 pub fn arrays(points: &[Point], order_seed: u64, terms: &Terms) -> Vec<Array> {
-    let mut arrays = Vec::new();
-    for constraint in &terms.constraints {
-        let mut alike: BTreeMap<Ask, Vec<Element>> = BTreeMap::new();
-        for element in elements(points, order_seed, terms) {
-            alike.entry(ask(&points[element.point], element.repeats, terms)).or_default().push(element);
-        }
-        for (ask, elements) in alike {
-            let chunks = elements.chunks(MAX_ELEMENTS).map(|elements| elements.to_vec());
-            arrays.extend(chunks.map(|elements| Array { constraint: constraint.clone(), ask, elements }));
-        }
+    let mut asks: BTreeMap<(usize, u32), Ask> = BTreeMap::new();
+    let mut alike: BTreeMap<Ask, Vec<Element>> = BTreeMap::new();
+    for element in elements(points, order_seed, terms) {
+        let Element { point, repeats, .. } = element;
+        let ask = *asks.entry((point, repeats)).or_insert_with(|| ask(&points[point], repeats, terms));
+        alike.entry(ask).or_default().push(element);
     }
-    arrays
+    let of = |constraint: &Option<String>| {
+        let chunks =
+            alike.iter().flat_map(|(ask, elements)| elements.chunks(MAX_ELEMENTS).map(move |some| (*ask, some)));
+        let array =
+            |(ask, some): (Ask, &[Element])| Array { constraint: constraint.clone(), ask, elements: some.to_vec() };
+        chunks.map(array).collect::<Vec<_>>()
+    };
+    terms.constraints.iter().flat_map(of).collect()
 }
 
 /// The elements of one constraint: rounds over all points, each in an order of its own, as a sweep on one machine has them.
@@ -138,10 +141,8 @@ fn inputs_s(point: &Point) -> f64 {
 
 /// Seconds that all elements of the arrays take, one after the other, roughly.
 pub fn seconds(points: &[Point], arrays: &[Array]) -> f64 {
-    let of = |element: &Element| {
-        let point = &points[element.point];
-        inputs_s(point) + f64::from(element.repeats) * fit::trial_seconds(point)
-    };
+    let each: Vec<(f64, f64)> = points.iter().map(|point| (inputs_s(point), fit::trial_seconds(point))).collect();
+    let of = |element: &Element| each[element.point].0 + f64::from(element.repeats) * each[element.point].1;
     arrays.iter().flat_map(|array| &array.elements).map(of).sum()
 }
 

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use serde_json::Value;
 
+use crate::error::Stop;
+
 use super::submission::{ElementId, Submission};
 
 /// States of a job that is over. Any other is one that goes on, also those of later versions.
@@ -104,6 +106,13 @@ impl Queue {
     /// The jobs of a submission in squeue's document.
     pub fn parse(text: &str, submission: &Submission) -> anyhow::Result<Queue> {
         let document: Value = serde_json::from_str(text).context("squeue --json printed no JSON")?;
+        // An answer that never came is exit code 0 and an empty list too, beside the error.
+        if let Some(error) = document["errors"].as_array().and_then(|errors| errors.first()) {
+            let text = error["description"].as_str().or(error["error"].as_str()).unwrap_or("no reason").escape_debug();
+            return Err(Stop::Refused.error(format!(
+                "squeue failed ({text}): slurmctld does not answer, or munged does not run here: see scontrol ping"
+            )));
+        }
         let jobs = document["jobs"]
             .as_array()
             .context("squeue --json printed a document without jobs: its layout is not known")?;
@@ -272,7 +281,8 @@ mod tests {
         for jobs in [json!([done, again]), json!([again, done])] {
             assert_eq!(queue(jobs).job(id(0)).unwrap().id, 5);
         }
-        for text in ["", "[]", "{}", "{\"jobs\": 1}"] {
+        let silent = r#"{"errors": [{"description": "Failed while looking for jobs"}], "jobs": []}"#;
+        for text in ["", "[]", "{}", "{\"jobs\": 1}", silent] {
             assert!(Queue::parse(text, &submission()).is_err(), "{text}");
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::error::Stop;
-use crate::plan::ops::quote::shell;
+use crate::shell;
 
 use super::submission::{Array, LOGS, Submission};
 
@@ -17,8 +17,8 @@ pub fn name(array: usize) -> String {
 pub fn of_array(submission: &Submission, dir: &Path, array: usize) -> anyhow::Result<String> {
     let (program, dir) = (text(&submission.program)?, text(dir)?);
     let words = [program, "scale", "element", "--into", dir, "--submission", &submission.id];
-    let words: Vec<String> = words.iter().map(|word| shell(word)).collect();
-    let log = shell(&format!("{dir}/{LOGS}/{array}-"));
+    let words: Vec<String> = words.iter().map(|word| shell::word(word)).collect();
+    let log = shell::word(&format!("{dir}/{LOGS}/{array}-"));
     Ok(format!(
         "#!/bin/sh\n# Array {array} of sealbench's submission {}.\nexec {} --array {array} >>{log}\"$SLURM_ARRAY_TASK_ID.log\" 2>&1\n",
         submission.id,
@@ -64,7 +64,7 @@ pub fn submit(submission: &Submission, dir: &Path) -> anyhow::Result<String> {
         submission.id
     );
     for array in 0..submission.arrays.len() {
-        let words: Vec<String> = arguments(submission, dir, array)?.iter().map(|word| shell(word)).collect();
+        let words: Vec<String> = arguments(submission, dir, array)?.iter().map(|word| shell::word(word)).collect();
         script.push_str(&format!("sbatch {}\n", words.join(" ")));
     }
     Ok(script)

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
+
 use crate::report::units;
 use crate::trial::signals::Signals;
 
@@ -42,7 +44,10 @@ struct Waiter<'a> {
     patience: Patience,
     queue: Queue,
     started: Instant,
+    answered: Instant,
     said: Option<Instant>,
+    /// Slurm did not answer last time.
+    silent: bool,
     /// Since when an array waits for nodes that are not there.
     stuck: BTreeMap<usize, Instant>,
     /// Elements that were over at the start.
@@ -56,37 +61,14 @@ pub fn wait(
     signals: &Signals,
     say: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Waited> {
-    let now = Instant::now();
-    let mut waiter = Waiter {
-        submission,
-        patience,
-        queue: Queue::default(),
-        started: now,
-        said: None,
-        stuck: BTreeMap::new(),
-        before: None,
-    };
-    let (mut answered, mut cancelled): (Instant, Option<Instant>) = (now, None);
-    loop {
-        match client::squeue(submission) {
-            Ok(queue) => {
-                answered = Instant::now();
-                waiter.take(queue);
-                if waiter.live() == 0 {
-                    break;
-                }
-                waiter.progress(say);
-                waiter.give_up(say)?;
-            }
-            Err(error) if answered.elapsed() > SILENCE => {
-                return Err(error.context("Slurm has not answered for ten minutes; the jobs are left as they are"));
-            }
-            Err(error) => waiter.silence(&error, say),
-        }
+    let mut waiter = Waiter::new(submission, patience);
+    let mut cancelled: Option<Instant> = None;
+    while !waiter.ask(say)? {
         match cancelled {
             None if signals.stops() > 0 => {
                 say("cancelling the jobs");
-                (0..submission.arrays.len()).try_for_each(|array| client::scancel(submission, array))?;
+                let all = (0..submission.arrays.len()).try_for_each(|array| client::scancel(submission, array));
+                all.context("interrupted, and the jobs go on: cancel them with scancel when Slurm answers")?;
                 cancelled = Some(Instant::now());
             }
             Some(since) if since.elapsed() > FAREWELL => break,
@@ -97,10 +79,49 @@ pub fn wait(
     Ok(Waited { queue: waiter.queue, interrupted: cancelled.is_some() })
 }
 
-impl Waiter<'_> {
-    fn take(&mut self, mut queue: Queue) {
+impl<'a> Waiter<'a> {
+    fn new(submission: &'a Submission, patience: Patience) -> Waiter<'a> {
+        let now = Instant::now();
+        Waiter {
+            submission,
+            patience,
+            queue: Queue::default(),
+            started: now,
+            answered: now,
+            said: None,
+            silent: false,
+            stuck: BTreeMap::new(),
+            before: None,
+        }
+    }
+
+    /// Asks Slurm; whether every job is over.
+    fn ask(&mut self, say: &mut dyn FnMut(&str)) -> anyhow::Result<bool> {
+        match client::squeue(self.submission) {
+            Ok(queue) => self.take(queue, say),
+            Err(error) if self.answered.elapsed() > SILENCE => {
+                return Err(error.context("Slurm has not answered for ten minutes; the jobs are left as they are"));
+            }
+            Err(error) => {
+                self.silence(&error, say);
+                return Ok(false);
+            }
+        }
+        if self.live() == 0 {
+            return Ok(true);
+        }
+        self.progress(say);
+        self.give_up(say)?;
+        Ok(false)
+    }
+
+    fn take(&mut self, mut queue: Queue, say: &mut dyn FnMut(&str)) {
+        if std::mem::take(&mut self.silent) {
+            say("Slurm answers again");
+        }
         queue.remember(&self.queue);
         self.queue = queue;
+        self.answered = Instant::now();
     }
 
     fn live(&self) -> usize {
@@ -128,11 +149,12 @@ impl Waiter<'_> {
         say(&format!("[{over}/{total}] {running} running, {} waiting{left}", total - over - running));
     }
 
+    /// Says that Slurm does not answer, once.
     fn silence(&mut self, error: &anyhow::Error, say: &mut dyn FnMut(&str)) {
-        if self.said.is_none_or(|said| said.elapsed() >= SAY_EVERY) {
-            self.said = Some(Instant::now());
+        if !self.silent {
             say(&format!("{error:#}; asking again"));
         }
+        self.silent = true;
     }
 
     /// Says which arrays wait for nodes that are not there, and cancels those that have for too long.

@@ -263,7 +263,7 @@ fn interrupting_cancels_and_a_node_that_is_gone_is_given_up() {
     mock(&home, 2, 60.0);
     let mut waiting = Waiting::start(&home, "--into first --constraint any");
     wait_for("a start", || !whole(&home.path("first/started")).is_empty());
-    let status = home.run(&words("scale slurm --status first")).success();
+    let status = home.run(&words("scale status first")).success();
     assert!(status.stdout.contains("RUNNING") && status.stdout.contains(&cluster.nodes[0]), "{}", status.stdout);
     cluster.stop("slurmctld");
     let said = |words: &str| fs::read_to_string(home.path("stderr")).unwrap().contains(words);

@@ -38,7 +38,7 @@ use crate::trial::signals::Signals;
 const EXAMPLES: &str = "Examples:
   sealbench scale slurm SWEEP.toml --into /shared/s1 --constraint epyc,xeon    submit, wait, compare the two kinds of nodes
   sealbench scale slurm SWEEP.toml --into /shared/s1 --partition bench --exclusive --detach
-  sealbench scale slurm --status /shared/s1                                    each element: job, node, process, state
+  sealbench scale status /shared/s1                                            each element: job, node, process, state
   sealbench scale slurm --collect /shared/s1                                   what is there; as often as you like
   sealbench scale slurm --collect /shared/s1 --wait                            wait for the rest again
   sealbench scale slurm SWEEP.toml --emit /shared/s1 -- --account=lab          the scripts only; sh /shared/s1/submit.sh submits them
@@ -51,20 +51,17 @@ delivers its record there; one record of each goes into this machine's store. do
 #[command(after_help = EXAMPLES)]
 pub struct SlurmArgs {
     /// The sweep file (TOML; docs/sweep.md)
-    #[arg(required_unless_present_any = ["collect", "status"], conflicts_with_all = ["collect", "status"])]
+    #[arg(required_unless_present = "collect", conflicts_with = "collect")]
     file: Option<PathBuf>,
     /// The shared directory, a new one
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["collect", "status", "emit"])]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["collect", "emit"])]
     into: Option<PathBuf>,
     /// Write the directory and its scripts, submit nothing
     #[arg(long, value_name = "DIR", conflicts_with_all = ["into", "detach"])]
     emit: Option<PathBuf>,
     /// Take what the elements of a submission delivered, and say where the others stand
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["into", "emit", "detach", "status"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["into", "emit", "detach"])]
     collect: Option<PathBuf>,
-    /// Say of each element of a submission which job it is and where it runs
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["into", "emit", "detach", "wait", "json"])]
-    status: Option<PathBuf>,
     /// With --collect: wait for the jobs that go on
     #[arg(long, requires = "collect")]
     wait: bool,
@@ -136,10 +133,9 @@ pub fn element(args: ElementArgs) -> anyhow::Result<()> {
 pub fn run(args: &SlurmArgs) -> anyhow::Result<()> {
     check(args)?;
     let json = args.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
-    match (&args.status, &args.collect, &args.emit, &args.into) {
-        (Some(dir), ..) => status(dir),
-        (_, Some(dir), ..) => finish(args, &submission::read(dir)?, &absolute(dir)?, args.wait, json),
-        (.., Some(dir), _) => emit(args, &absolute(dir)?),
+    match (&args.collect, &args.emit, &args.into) {
+        (Some(dir), ..) => finish(args, &submission::read(dir)?, &absolute(dir)?, args.wait, json),
+        (_, Some(dir), _) => emit(args, &absolute(dir)?),
         (.., Some(dir)) => start(args, &absolute(dir)?, json),
         _ => Err(Stop::Usage.error("name the shared directory with --into")),
     }
@@ -372,8 +368,8 @@ fn verdict_of(submission: &Submission, collection: &Collection) -> anyhow::Resul
     }
 }
 
-/// One line for each element.
-fn status(dir: &Path) -> anyhow::Result<()> {
+/// One line for each element of a submission.
+pub fn status(dir: &Path) -> anyhow::Result<()> {
     let submission = submission::read(dir)?;
     let queue = ask(&submission);
     let starts = collect::starts(dir)?;

@@ -1,18 +1,23 @@
-//! `sealbench scale status`: which container is this?
+//! `sealbench scale status`: which container, or which job, is this?
 
 use std::io::{Write, stdout};
+use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::scale::slurm;
 use crate::host::cores;
 use crate::report::table::{Align, table};
 use crate::scale::docker::engine::Engine;
 use crate::scale::docker::leftovers::{self, Found};
 use crate::trial::status::RunStatus;
 
-/// The containers of runs that go on: instance, cores, processes, phase and progress
+/// The containers of runs that go on: instance, cores, processes, phase and progress; or the jobs of a Slurm submission
 #[derive(Debug, Args)]
 pub struct StatusArgs {
+    /// The shared directory of a submission: each element with its job, node, process and cores, in place of containers
+    #[arg(conflicts_with = "json")]
+    dir: Option<PathBuf>,
     /// Print one JSON document
     #[arg(long)]
     json: bool,
@@ -34,6 +39,9 @@ struct Line {
 
 /// Runs the command.
 pub fn run(args: &StatusArgs) -> anyhow::Result<()> {
+    if let Some(dir) = &args.dir {
+        return slurm::status(dir);
+    }
     let engine = Engine::connect()?;
     let lines = leftovers::list(&engine)?.into_iter().map(|found| line(&engine, found));
     let lines: Vec<Line> = lines.collect();

@@ -72,8 +72,10 @@ pub fn same_settings(a: &Record, b: &Record) -> bool {
 }
 
 /// Containers without what differs between any two: their ids.
-fn without_instances(containers: Containers) -> Containers {
-    Containers { instances: Vec::new(), ..containers }
+fn without_instances(containers: &Containers) -> serde_json::Result<Value> {
+    let mut value = serde_json::to_value(containers)?;
+    value.as_object_mut().and_then(|keys| keys.remove("instances"));
+    Ok(value)
 }
 
 /// The values of each key over all records.
@@ -85,7 +87,7 @@ fn facts(records: &[Record]) -> Facts {
             ("build", serde_json::to_value(&record.build)),
             ("spec", serde_json::to_value(&record.spec.resolved)),
             ("settings", serde_json::to_value(&record.spec.settings)),
-            ("containers", serde_json::to_value(record.containers.clone().map(without_instances))),
+            ("containers", record.containers.as_ref().map_or(Ok(Value::Null), without_instances)),
         ];
         for (name, value) in parts {
             // A record that was read can be written.

@@ -132,8 +132,14 @@ fn a_launcher_that_is_killed_leaves_nothing_running_and_the_next_one_cleans_up()
     assert_eq!(containers().len(), 2, "they stand still, with their labels");
     let left = || fs::read_dir(home.path("home/runs")).unwrap().count();
     assert_eq!(left(), 1);
-    script(&home, &json!({}));
-    let next = home.run(&words(&binary, MOCK)).success();
+    // Whoever goes on with it keeps it: the containers go, the sectors stay.
+    let dir = fs::read_dir(home.path("home/runs")).unwrap().next().unwrap().unwrap().path();
+    let other = Home::new();
+    script(&other, &json!({}));
+    let named = [words(&binary, "--resume"), vec!["--run-dir", dir.to_str().unwrap(), "--dry-run"]].concat();
+    home.run(&named).success();
+    assert_eq!(containers().len(), 2, "a dry run touches nothing");
+    let next = other.run(&words(&binary, MOCK)).success();
     assert!(next.stderr.contains("removed 2 containers"), "{}", next.stderr);
     assert_eq!(containers(), Vec::<String>::new());
     assert!(fs::read_dir(home.path("home/runs")).unwrap().flatten().all(|run| !run.path().join("instance-0").exists()));
@@ -219,9 +225,10 @@ fn containers_are_compared_with_processes_of_the_same_binary() {
     let Some(_turn) = engine() else { return };
     let home = Home::new();
     script(&home, &json!({"phases": {"p1": {"samples": [10.0, 10.1, 9.9]}}}));
-    let said = home.scale(&format!("{MOCK} --against-processes 3")).success().stdout;
+    let said = home.scale(&format!("{MOCK} --against-processes 3 --json cost.json")).success().stdout;
     assert!(said.contains("processes") && said.contains("containers"), "{said}");
     assert!(said.contains("not distinguishable"), "{said}");
+    assert!(read_json(&home.path("cost.json")).is_object());
     let rows = home.run(&common::words("results list --limit 20")).success().stdout;
     assert!(rows.matches("complete").count() >= 9, "three arms of three rounds: {rows}");
 }
@@ -242,8 +249,7 @@ fn a_compose_file_of_the_same_instances_is_valid_and_runs() {
     let home = Home::new();
     let run = home.path("run $(touch pwned) 'x'");
     let binary = binary();
-    let options =
-        "--engine native --sector-size 2KiB --phases p1,p2 --core-sets 0;1 --without-alone --memory 1GiB --emit c.yml";
+    let options = "--engine native --sector-size 2KiB --phases p1,p2 --core-sets 0;1 --without-alone --memory 1GiB --seed abcd --emit c.yml";
     let line = [words(&binary, options), vec!["--run-dir", run.to_str().unwrap()]].concat();
     home.run(&line).success();
     let text = fs::read_to_string(home.path("c.yml")).unwrap();
@@ -255,6 +261,7 @@ fn a_compose_file_of_the_same_instances_is_valid_and_runs() {
     let services = document["services"].as_object().unwrap();
     let sets: Vec<&Value> = services.values().map(|service| &service["cpuset"]).collect();
     assert_eq!(sets, ["0", "1"]);
+    assert!(text.contains("abcd"), "the same sector: {text}");
 
     let up = std::process::Command::new("docker-compose")
         .args(["--project-name", "sealbench-test", "--file"])
@@ -327,4 +334,20 @@ fn every_point_of_a_sweep_runs_as_containers() {
         records.iter().map(|record| record["containers"]["instances"].as_array().unwrap().len()).collect();
     assert!(counts.contains(&1) && counts.contains(&2), "{counts:?}");
     home.run(&common::words("sweep --resume")).fails(2, &["containers", "scale docker --resume-sweep"]);
+}
+
+#[test]
+fn eight_containers_that_share_cores_start_together() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    home.scale("--engine native --sector-size 2KiB --phases p1 --core-sets 0;1;0;1;0;1;0;1 --share-cores --without-alone --json r.json")
+        .success();
+    let record = read_json(&home.path("r.json"));
+    let starts =
+        phases(&record, "p1").into_iter().map(|phase| phase["started_at"].as_str().unwrap().parse::<jiff::Timestamp>());
+    let starts: Vec<jiff::Timestamp> = starts.collect::<Result<_, _>>().unwrap();
+    assert_eq!(starts.len(), 8);
+    let apart = starts.iter().max().unwrap().duration_since(*starts.iter().min().unwrap()).as_secs_f64();
+    assert!(apart < 1.0, "{apart} s apart");
+    assert!(codes(&record).contains(&"cores-shared"));
 }

@@ -179,6 +179,12 @@ fn an_engine_behind_ssh_runs_the_same_instances() {
     assert_eq!(record["containers"]["endpoint"], json!(format!("ssh://root@127.0.0.1:{port}")));
     assert_eq!(containers(), Vec::<String>::new());
 
+    // A machine without an engine there.
+    let host = format!("ssh://root@127.0.0.1:{port}/nowhere/engine.sock");
+    let without = Home::with("DOCKER_HOST", host.as_ref());
+    let ended = without.command(&words(&binary, "--phases p1")).env("PATH", &path).output().unwrap();
+    common::Ended::from(ended).fails(3, &["no container engine answers behind ssh://", "/nowhere/engine.sock"]);
+
     // Nobody is there, or nobody lets in: ssh's own words.
     let elsewhere = Home::with("DOCKER_HOST", "ssh://root@127.0.0.1:1".as_ref());
     let ended = elsewhere.command(&words(&binary, "--phases p1")).env("PATH", &path).output().unwrap();

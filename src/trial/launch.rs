@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
@@ -19,6 +19,9 @@ use crate::trial::job::{Measured, Message, Report, Task, Trial};
 use crate::trial::signals::Signals;
 use crate::trial::station::{Ended, Life, Running, Station};
 use crate::trial::status::Progress;
+
+/// How long streams may stay open after their worker was ended.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// How often signals are looked at while a worker runs.
 const POLL: Duration = Duration::from_millis(50);
@@ -148,7 +151,9 @@ fn listen(
     // A worker that dies before it reads says why on its own streams.
     tell(&mut stdin, &serde_json::to_string(trial)?);
     let (mut report, mut open, mut asked) = (None, 2, 0);
-    while open > 0 {
+    let mut ended_at: Option<Instant> = None;
+    // Where the streams go through others, one that was ended may leave them open.
+    while open > 0 && ended_at.is_none_or(|at| at.elapsed() < LAST_WORDS) {
         match received.recv_timeout(POLL) {
             Ok(Event::Line(line)) => match serde_json::from_str(&line) {
                 Ok(Message::Progress(progress)) => listener.progress(progress),
@@ -161,6 +166,7 @@ fn listen(
             Err(RecvTimeoutError::Disconnected) => break,
         }
         asked = pass_on_stop(signals, asked, life, &mut stdin);
+        ended_at = ended_at.or((asked > 1).then(Instant::now));
         start.pass_on(&mut stdin);
     }
     Ok(report)

@@ -66,7 +66,7 @@ pub struct Containers {
     pub image: String,
     /// The image's content address, "sha256:" and hexadecimal.
     pub image_digest: String,
-    /// The CPU that its binary was built for: "native", "x86-64-v3" or "znver2".
+    /// The CPU that its binary was built for, by its own flags: "native", "x86-64-v3", "znver2", ...
     pub target_cpu: String,
     /// One entry for each container.
     pub instances: Vec<Container>,

@@ -69,6 +69,8 @@ pub fn run_at(request: &Request, place: impl FnOnce(&mut Plan) -> anyhow::Result
 
 /// Runs what a plan says; it has been checked.
 pub fn measure(request: &Request, plan: Plan, home: &Path, id: &str, signals: Signals) -> anyhow::Result<Finished> {
+    // Dropped after the run, and so after its stations.
+    let _alive = plan.site.must_be_closed().then(|| signals.defer_exit());
     let mut run = Run::start(request, plan, home, id, signals)?;
     let result = run.execute();
     run.finish(result, request)
@@ -199,6 +201,7 @@ impl<'a> Run<'a> {
         let done = match crew.open(self.plan.site.as_ref(), &common, &self.id) {
             Ok(opened) => {
                 self.build = opened.build.unwrap_or_else(|| self.build.clone());
+                self.host = opened.host.unwrap_or_else(|| self.host.clone());
                 self.containers = opened.containers;
                 self.findings.extend(opened.findings);
                 if common.spec.is_mix() { self.mix(&common, &mut crew) } else { self.several(&common, &mut crew) }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::host::BuildInfo;
+use crate::host::{BuildInfo, HostInfo};
 use crate::trial::launch;
 use crate::trial::record::{Containers, Finding};
 use crate::trial::signals::Signals;
@@ -74,6 +74,11 @@ pub trait Site: Debug + Send + Sync {
         false
     }
 
+    /// Whether what it makes must be removed by this process: then nothing ends it half-way.
+    fn must_be_closed(&self) -> bool {
+        false
+    }
+
     /// Makes a station for each berth, before anything is measured.
     fn open(&self, run: &str, berths: &[Berth], reads: &[PathBuf], signals: &Signals) -> anyhow::Result<Opened>;
 }
@@ -98,6 +103,8 @@ pub struct Opened {
     pub stations: Vec<Arc<dyn Station>>,
     /// The binary that works there, if it is not this one.
     pub build: Option<BuildInfo>,
+    /// The machine that works there, if it may be another one.
+    pub host: Option<HostInfo>,
     /// The containers, if they are any.
     pub containers: Option<Containers>,
     /// What a reader must know.
@@ -131,7 +138,7 @@ impl Site for Processes {
         let other = berths.first().filter(|_| self.is_other);
         let look = |berth: &Berth| launch::look(self, &berth.cores, &berth.dir, &berth.dir, signals);
         let build = other.map(look).transpose()?.map(|inside| inside.build);
-        Ok(Opened { stations, build, containers: None, findings: Vec::new() })
+        Ok(Opened { stations, build, host: None, containers: None, findings: Vec::new() })
     }
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 
 use crate::cli::run::{RunArgs, request};
 use crate::cli::sweep;
-use crate::disk;
+use crate::disk::{self, Promised};
 use crate::error::Stop;
 use crate::home::home;
 use crate::host::arena::Pages;
@@ -59,9 +59,9 @@ pub struct DockerArgs {
     resume_sweep: Option<String>,
     #[command(flatten)]
     run: RunArgs,
-    /// CPU that the image's binary is built for
-    #[arg(long, value_enum, default_value = "native")]
-    target_cpu: TargetCpu,
+    /// CPU that the image's binary is built for [default: native]
+    #[arg(long, value_enum, conflicts_with_all = ["binary", "image"])]
+    target_cpu: Option<TargetCpu>,
     /// Static binary of sealbench for the image [default: built from the source with cargo]
     #[arg(long, value_name = "FILE", conflicts_with = "image")]
     binary: Option<PathBuf>,
@@ -78,7 +78,7 @@ pub struct DockerArgs {
     #[arg(long, value_name = "FILE", requires = "run_dir", conflicts_with_all = ["against_processes", "resume"])]
     emit: Option<PathBuf>,
     /// Measure the same instances as plain processes too, in turns, and compare; so many rounds
-    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "6", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    #[arg(long, value_name = "ROUNDS", num_args = 0..=1, default_missing_value = "6", value_parser = clap::value_parser!(u32).range(1..=1000), conflicts_with_all = ["baseline", "save_baseline", "reportable"])]
     against_processes: Option<u32>,
 }
 
@@ -107,7 +107,7 @@ impl std::str::FromStr for MemoryArg {
 /// Runs the command; the table goes to stdout.
 pub fn run(mut args: DockerArgs) -> anyhow::Result<()> {
     let afterwards = std::mem::take(&mut args.run.baseline).prepare()?;
-    let (source, cpu, memory) = (source(&args), args.target_cpu, args.memory);
+    let (source, cpu, memory) = (source(&args), args.target_cpu.unwrap_or_default(), args.memory);
     let rounds = args.against_processes;
     let (emit, from) = (args.emit, args.from);
     let asked_sweep = (args.sweep.is_some() || args.resume_sweep.is_some())
@@ -118,12 +118,19 @@ pub fn run(mut args: DockerArgs) -> anyhow::Result<()> {
     if let Some(taken) = &taken {
         taken.findings.iter().for_each(|finding| say(&format!("{}: {}", finding.code, finding.text)));
         request.layout.core_sets = Some(taken.core_sets.clone());
+        if taken.findings.iter().any(|finding| finding.code == "cpuset-shared" || finding.code == "no-cpuset") {
+            request.layout.placement.share = true;
+        }
         let place = taken.storage.as_ref().map(|dir| dir.join(format!("sealbench-{}", new_id())));
         request.run_dir = request.run_dir.or(place);
     }
     let request = containerised(request)?;
+    if request.dry_run && asked_sweep.is_none() {
+        return run_at(&request, |_| Ok(())).map(drop);
+    }
     let engine = Arc::new(Engine::connect()?);
-    let cleaned = leftovers::clean(&engine, &home)?;
+    let keep = request.run_dir.as_deref().map(std::path::absolute).transpose()?;
+    let cleaned = leftovers::clean(&engine, keep.as_deref())?;
     if cleaned > 0 {
         say(&format!("removed {cleaned} containers that launchers that are gone had left"));
     }
@@ -221,6 +228,7 @@ fn against_processes(
             "--against-processes runs the image's own binary as processes: name it with --binary in place of --image, or let it be built",
         ));
     };
+    let json = request.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
     let signals = Signals::install()?;
     let sites = Sites {
         processes: Arc::new(Processes::of(binary.clone())),
@@ -236,5 +244,8 @@ fn against_processes(
     let (processes, containers) = (side("processes", Arm::Processes), side("containers", Arm::Containers));
     let report = compare_sides(&processes, &containers, &all)?;
     let _ = write!(stdout(), "{}", text(&report));
+    if let Some(json) = json {
+        json.write(&serde_json::to_vec_pretty(&report)?)?;
+    }
     Ok(())
 }

@@ -159,22 +159,21 @@ impl Container {
 /// Ends a container and removes it. One that is just ending by itself may be in its own way: it is asked for again.
 pub fn remove(engine: &Engine, id: &str, name: &str) -> anyhow::Result<()> {
     let what = format!("cannot remove the container {name}");
-    let ask = || {
-        let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
-        engine.call(&what, |docker| async move {
-            match docker.remove_container(id, Some(options)).await {
-                Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(()),
-                other => other,
-            }
-        })
-    };
     for _ in 0..REMOVALS {
-        if ask().is_ok() {
+        let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
+        let is_gone = engine.call(&what, |docker| async move {
+            match docker.remove_container(id, Some(options)).await {
+                Ok(()) | Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(true),
+                Err(Error::DockerResponseServerError { status_code: 409 | 500.., .. }) => Ok(false),
+                Err(error) => Err(error),
+            }
+        })?;
+        if is_gone {
             return Ok(());
         }
         thread::sleep(PAUSE);
     }
-    ask()
+    anyhow::bail!("{what} at {}: it does not go", engine.endpoint())
 }
 
 impl Drop for Container {

@@ -12,7 +12,6 @@ use crate::phase::Engine;
 use crate::scale::compose::{Mount, Service, Source};
 use crate::trial::layout::Instance;
 use crate::trial::plan::Plan;
-use crate::trial::spec::Spec;
 
 /// The services of a plan, one for each instance, each with a directory below the run's.
 ///
@@ -38,7 +37,7 @@ pub fn services(plan: &Plan, site: &ContainerSite, home: &Path) -> anyhow::Resul
         Ok(Service {
             name: format!("instance-{number}"),
             image: Some(site.image.name.clone()),
-            command: words(&plan.spec, instance, &own)?,
+            command: words(plan, instance, &own)?,
             cpus: Some(instance.cores.clone()),
             mems: Some(site.mems(&instance.cores)).filter(|mems| !mems.is_empty()),
             memory_bytes: site.own(number).memory_bytes.or(site.memory_bytes),
@@ -63,7 +62,8 @@ fn mount(bind: &Bind) -> Mount {
 }
 
 /// The command line of an instance on its own.
-fn words(spec: &Spec, instance: &Instance, dir: &Path) -> anyhow::Result<Vec<String>> {
+fn words(plan: &Plan, instance: &Instance, dir: &Path) -> anyhow::Result<Vec<String>> {
+    let spec = &plan.spec;
     let phases: Vec<&str> = spec.phases.iter().map(|phase| phase.name()).collect();
     let mut words = vec!["run".to_string()];
     let mut add = |option: &str, value: String| words.extend([option.to_string(), value]);
@@ -75,6 +75,9 @@ fn words(spec: &Spec, instance: &Instance, dir: &Path) -> anyhow::Result<Vec<Str
         _ if spec.fallback => {}
         [engine] => add("--engine", engine.name().to_string()),
         _ => add("--engine", "both".into()),
+    }
+    if let Some(seed) = plan.seed {
+        add("--seed", seed.to_string());
     }
     add("--cores", cores::format_list(&instance.cores));
     add("--threads", instance.threads.to_string());

@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, anyhow};
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -19,8 +20,8 @@ use crate::error::Stop;
 /// Where Docker Engine listens.
 const SOCKET: &str = "/var/run/docker.sock";
 
-/// How long an answer may take, seconds: an image is a hundred megabytes, and a busy machine starts containers slowly.
-const TIMEOUT_S: u64 = 300;
+/// How long an answer may take, seconds: a busy machine starts containers slowly.
+const TIMEOUT_S: u64 = 90;
 
 /// An engine that answers.
 pub struct Engine {
@@ -29,6 +30,8 @@ pub struct Engine {
     endpoint: String,
     name: String,
     is_remote: bool,
+    /// It once gave no answer in time: it is not waited for again.
+    is_silent: AtomicBool,
     _tunnel: Option<Tunnel>,
 }
 
@@ -69,8 +72,17 @@ impl Engine {
             let _inside = runtime.enter();
             connect().map_err(|error| anyhow!(error)).with_context(|| format!("cannot talk to {endpoint}"))?
         };
-        let mut engine = Engine { runtime, docker, endpoint, name: String::new(), is_remote, _tunnel: tunnel };
-        engine.docker = engine.call("no answer", |docker| docker.negotiate_version())?;
+        let mut engine = Engine {
+            runtime,
+            docker,
+            endpoint,
+            name: String::new(),
+            is_remote,
+            is_silent: AtomicBool::new(false),
+            _tunnel: tunnel,
+        };
+        let answer = engine.call("no answer", |docker| docker.negotiate_version());
+        engine.docker = answer.map_err(|error| if is_remote { nobody_there(&engine.endpoint) } else { error })?;
         engine.name = engine.call("no answer", |docker| async move { docker.version().await.map(describe) })?;
         Ok(engine)
     }
@@ -95,7 +107,15 @@ impl Engine {
     where
         F: Future<Output = Result<T, bollard::errors::Error>>,
     {
-        self.runtime.block_on(ask(self.docker.clone())).map_err(|error| self.explain(what, error))
+        if self.is_silent.load(Ordering::SeqCst) {
+            anyhow::bail!("{what}: the engine at {} does not answer any more", self.endpoint);
+        }
+        self.runtime.block_on(ask(self.docker.clone())).map_err(|error| {
+            if matches!(error, bollard::errors::Error::RequestTimeoutError) {
+                self.is_silent.store(true, Ordering::SeqCst);
+            }
+            self.explain(what, error)
+        })
     }
 
     /// Runs something that belongs to the engine's thread.
@@ -116,6 +136,14 @@ impl Engine {
         };
         anyhow!("{what} at {}: {words}", self.endpoint)
     }
+}
+
+/// ssh reached the machine, and no engine is behind the socket there.
+fn nobody_there(endpoint: &str) -> anyhow::Error {
+    Stop::Refused.error(format!(
+        "no container engine answers behind {endpoint}: start it there, name its socket as in ssh://user@host/run/podman/podman.sock, or let \
+         this user use it (group docker)"
+    ))
 }
 
 /// What an engine calls itself, with its version. Docker's is just "Engine".

@@ -1,6 +1,5 @@
 //! The image: one static binary, made for a CPU.
 
-use std::collections::HashMap;
 use std::env;
 use std::fmt;
 use std::fs;
@@ -19,8 +18,6 @@ use crate::error::Stop;
 
 /// Name of the images, before the tag.
 const NAME: &str = "sealbench";
-
-const LABEL_CPU: &str = "sealbench.target-cpu";
 
 const DOCKERFILE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docker/Dockerfile"));
 
@@ -73,8 +70,6 @@ pub struct Image {
     pub name: String,
     /// Its content address.
     pub digest: String,
-    /// The CPU that its binary was built for, as far as it says.
-    pub target_cpu: String,
     /// Its binary as a file of this machine, unless it was there already.
     pub binary: Option<PathBuf>,
 }
@@ -87,14 +82,14 @@ pub fn ensure(engine: &Engine, source: &Source, cpu: TargetCpu, say: &mut dyn Fn
         Source::Build => build_binary(cpu, say)?,
     };
     let bytes = read(&binary)?;
-    let name = format!("{NAME}:{cpu}-{}", &blake3::hash(&bytes).to_hex()[..16]);
+    let name = format!("{NAME}:{}", &blake3::hash(&bytes).to_hex()[..16]);
     if let Some(digest) = digest(engine, &name)? {
-        return Ok(Image { name, digest, target_cpu: cpu.to_string(), binary: Some(binary) });
+        return Ok(Image { name, digest, binary: Some(binary) });
     }
     say(&format!("building the image {name} ({} MB)", bytes.len().div_ceil(1_000_000)));
-    build_image(engine, &name, cpu, context(&bytes)?)?;
+    build_image(engine, &name, context(&bytes)?)?;
     let digest = digest(engine, &name)?.with_context(|| format!("the engine built {name} and does not have it"))?;
-    Ok(Image { name, digest, target_cpu: cpu.to_string(), binary: Some(binary) })
+    Ok(Image { name, digest, binary: Some(binary) })
 }
 
 fn existing(engine: &Engine, name: &str) -> anyhow::Result<Image> {
@@ -105,11 +100,7 @@ fn existing(engine: &Engine, name: &str) -> anyhow::Result<Image> {
             name.escape_debug()
         )));
     };
-    let asked = name.to_string();
-    let found = engine.call("no answer", |docker| async move { docker.inspect_image(&asked).await })?;
-    let labels = found.config.and_then(|config| config.labels).unwrap_or_default();
-    let target_cpu = labels.get(LABEL_CPU).cloned().unwrap_or_else(|| "unknown".into());
-    Ok(Image { name: name.to_string(), digest, target_cpu, binary: None })
+    Ok(Image { name: name.to_string(), digest, binary: None })
 }
 
 /// The content address of an image; `None` if the engine does not have it.
@@ -194,13 +185,12 @@ fn context(binary: &[u8]) -> anyhow::Result<Vec<u8>> {
     Ok(tar.into_inner()?)
 }
 
-fn build_image(engine: &Engine, name: &str, cpu: TargetCpu, context: Vec<u8>) -> anyhow::Result<()> {
+fn build_image(engine: &Engine, name: &str, context: Vec<u8>) -> anyhow::Result<()> {
     let options = BuildImageOptions {
         dockerfile: "Dockerfile".into(),
         t: Some(name.to_string()),
         rm: true,
         forcerm: true,
-        labels: Some(HashMap::from([(LABEL_CPU.to_string(), cpu.to_string())])),
         ..Default::default()
     };
     engine.call(&format!("cannot build the image {name}"), |docker| async move {

@@ -1,7 +1,7 @@
 //! Containers of ours that the engine has: those of runs that go on, and those that dead launchers left.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bollard::models::{ContainerSummary, ContainerSummaryStateEnum};
@@ -11,6 +11,7 @@ use super::container::remove;
 use super::engine::Engine;
 use super::labels::{Labels, OURS, here};
 use crate::disk::remove_dir;
+use crate::sector::RunDir;
 
 /// A container of ours.
 #[derive(Clone, Debug)]
@@ -52,18 +53,43 @@ fn read(summary: ContainerSummary) -> Option<Found> {
     })
 }
 
-/// Removes what dead launchers left, containers and the sectors of runs that nobody wanted to keep; says how many containers that were.
-pub fn clean(engine: &Engine, home: &Path) -> anyhow::Result<usize> {
+/// Removes what dead launchers left: containers, and the sectors of runs whose directory nobody named and nobody works in. `keep` is
+/// the directory that the caller is about to work in. Says how many containers were removed.
+pub fn clean(engine: &Engine, keep: Option<&Path>) -> anyhow::Result<usize> {
     let orphans: Vec<Found> = list(engine)?.into_iter().filter(Found::is_orphan).collect();
+    let mut removed = 0;
     for orphan in &orphans {
-        remove(engine, &orphan.id, &orphan.labels.name)?;
-        // Anyone may write labels: only what is where such runs are is removed.
-        let dir = home.join("runs").join(&orphan.labels.run);
-        if orphan.labels.transient && is_id(&orphan.labels.run) && orphan.labels.dir.starts_with(&dir) {
-            remove_dir(&dir)?;
+        // Another launcher that starts now may remove the same one.
+        removed += usize::from(remove(engine, &orphan.id, &orphan.labels.name).is_ok());
+    }
+    // Whether a launcher elsewhere is gone is not known well enough to remove what it may come back to.
+    let here = here();
+    for orphan in orphans.iter().filter(|orphan| orphan.labels.transient && orphan.labels.place == here) {
+        if let Some(dir) = run_dir(&orphan.labels).filter(|dir| keep != Some(dir)) {
+            remove_unused(&dir)?;
         }
     }
-    Ok(orphans.len())
+    Ok(removed)
+}
+
+/// The run's directory by a container's labels. Anyone may write labels: it is one that a run without a directory of its own would have.
+fn run_dir(labels: &Labels) -> Option<PathBuf> {
+    let dir = labels.dir.parent()?;
+    let is_id = labels.run.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let is_run = dir.ends_with(Path::new("runs").join(&labels.run)) && labels.dir.ends_with(&labels.name);
+    (is_id && is_run && !labels.run.is_empty()).then(|| dir.to_path_buf())
+}
+
+/// Removes a run's directory unless it is none, or someone holds its lock.
+fn remove_unused(dir: &Path) -> anyhow::Result<()> {
+    match RunDir::open(dir, "") {
+        Ok(Some(held)) => {
+            remove_dir(dir)?;
+            drop(held);
+            Ok(())
+        }
+        Ok(None) | Err(_) => Ok(()),
+    }
 }
 
 /// The processes in a container, as the engine's machine numbers them; empty if it does not say.
@@ -74,7 +100,35 @@ pub fn pids(engine: &Engine, id: &str) -> Vec<u32> {
     processes.iter().filter_map(|fields| fields.first()?.trim().parse().ok()).collect()
 }
 
-/// Whether this is a run's id, and so one name in a directory.
-fn is_id(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn labels(run: &str, dir: &str) -> Labels {
+        Labels {
+            run: run.into(),
+            name: "instance-0".into(),
+            launcher: (1, 1),
+            place: here(),
+            opened_ns: 0,
+            cores: vec![0],
+            dir: dir.into(),
+            transient: true,
+        }
+    }
+
+    #[test]
+    fn only_what_looks_like_a_run_of_its_own_is_removed() {
+        let of = |run, dir| run_dir(&labels(run, dir)).map(|dir| dir.display().to_string());
+        assert_eq!(of("2026-a1", "/home/runs/2026-a1/instance-0"), Some("/home/runs/2026-a1".into()));
+        for (run, dir) in [
+            ("2026-a1", "/data/instance-0"),
+            ("2026-a1", "/home/runs/2026-a2/instance-0"),
+            ("2026-a1", "/home/runs/2026-a1"),
+            ("..", "/home/runs/../instance-0"),
+            ("", "/home/runs/instance-0"),
+        ] {
+            assert_eq!(of(run, dir), None, "{run} {dir}");
+        }
+    }
 }

@@ -15,7 +15,7 @@ use super::labels::{Labels, here};
 use super::leftovers::{self, Found};
 use crate::error::Stop;
 use crate::host::inside::Inside;
-use crate::host::{NumaNode, cores, process, sys};
+use crate::host::{BuildInfo, HostInfo, NumaNode, cores, process, sys};
 use crate::trial::record::{self, Containers, Finding, Severity};
 use crate::trial::signals::Signals;
 use crate::trial::station::{Berth, Opened, Site, Station};
@@ -62,6 +62,10 @@ impl Site for ContainerSite {
         true
     }
 
+    fn must_be_closed(&self) -> bool {
+        true
+    }
+
     fn open(&self, run: &str, berths: &[Berth], reads: &[PathBuf], signals: &Signals) -> anyhow::Result<Opened> {
         let capabilities = self.capabilities();
         let opened_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
@@ -87,6 +91,7 @@ impl Site for ContainerSite {
         let findings = self.findings.iter().cloned().chain(opened.iter().zip(berths).flat_map(found)).collect();
         Ok(Opened {
             build: opened.first().map(|(_, inside)| inside.build.clone()),
+            host: self.host(&opened),
             containers: Some(self.disclose(&opened, berths)),
             findings,
             stations: opened.into_iter().map(|(container, _)| container as Arc<dyn Station>).collect(),
@@ -203,6 +208,11 @@ impl ContainerSite {
         Ok(())
     }
 
+    /// The machine that measured, if it is not this one.
+    fn host(&self, opened: &[(Arc<Container>, Inside)]) -> Option<HostInfo> {
+        opened.first().filter(|_| self.engine.is_remote()).map(|(_, inside)| inside.host.clone())
+    }
+
     fn disclose(&self, opened: &[(Arc<Container>, Inside)], berths: &[Berth]) -> Containers {
         let instance = |((container, inside), berth): (&(Arc<Container>, Inside), &Berth)| record::Container {
             name: berth.name.clone(),
@@ -218,10 +228,16 @@ impl ContainerSite {
             endpoint: self.engine.endpoint().to_string(),
             image: self.image.name.clone(),
             image_digest: self.image.digest.clone(),
-            target_cpu: self.image.target_cpu.clone(),
+            target_cpu: opened.first().map_or_else(String::new, |(_, inside)| target_cpu(&inside.build)),
             instances: opened.iter().zip(berths).map(instance).collect(),
         }
     }
+}
+
+/// The CPU that a binary was built for, by the flags that it was built with.
+fn target_cpu(build: &BuildInfo) -> String {
+    let named = build.rustflags.iter().find_map(|flag| flag.split_once("target-cpu=").map(|(_, cpu)| cpu));
+    named.unwrap_or("x86-64").to_string()
 }
 
 /// What is not as it was asked for.
@@ -229,7 +245,8 @@ fn findings(asked: &[String], berth: &Berth, inside: &Inside) -> Vec<Finding> {
     let mut findings = Vec::new();
     for name in asked.iter().filter(|name| !inside.capabilities.contains(name)) {
         let without = WITHOUT.iter().find(|(other, _)| other == name).map_or("", |(_, without)| without);
-        let text = format!("the engine gave no {name} to the containers: {without}");
+        let root = if sys::user().0 == 0 { "" } else { " (only root in a container has any)" };
+        let text = format!("the containers have no {name}{root}: {without}");
         findings.push(Finding::new("capability-refused", Severity::Info, text));
     }
     let mut asked = berth.cores.clone();

@@ -169,6 +169,7 @@ fn full(word: &str) -> Service {
         image: Some("sealbench:1".into()),
         command: vec!["worker".into(), word.into(), String::new()],
         cpus: Some(vec![0, 1, 8]),
+        cpus_unclear: false,
         mems: Some(vec![0]),
         memory_bytes: Some(80 << 30),
         mounts: vec![

@@ -8,6 +8,7 @@ mod absent;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::sync::MutexGuard;
 use std::time::Duration;
 
@@ -117,11 +118,8 @@ fn what_the_container_is_allowed_is_the_least() {
     assert_eq!(containers(), Vec::<String>::new());
 }
 
-#[test]
-fn a_launcher_that_is_killed_leaves_nothing_running_and_the_next_one_cleans_up() {
-    let Some(_turn) = engine() else { return };
-    let home = Home::new();
-    script(&home, &json!({"phases": {"p1": {"takes_s": 30.0}}}));
+/// A run whose launcher was killed; its containers stand still.
+fn killed(home: &Home) -> PathBuf {
     let binary = binary();
     let mut run = home.spawn(&words(&binary, MOCK));
     wait_for("progress", || home.run(&common::words("scale status")).stdout.contains("p1 mock #0"));
@@ -130,10 +128,17 @@ fn a_launcher_that_is_killed_leaves_nothing_running_and_the_next_one_cleans_up()
     let running = || docker(&["ps", "--quiet", "--filter", "label=sealbench.run"]).stdout;
     wait_for("the containers to end with their launcher", || running().is_empty());
     assert_eq!(containers().len(), 2, "they stand still, with their labels");
-    let left = || fs::read_dir(home.path("home/runs")).unwrap().count();
-    assert_eq!(left(), 1);
-    // Whoever goes on with it keeps it: the containers go, the sectors stay.
-    let dir = fs::read_dir(home.path("home/runs")).unwrap().next().unwrap().unwrap().path();
+    let dirs: Vec<PathBuf> = fs::read_dir(home.path("home/runs")).unwrap().map(|run| run.unwrap().path()).collect();
+    assert_eq!(dirs.len(), 1);
+    dirs[0].clone()
+}
+
+#[test]
+fn a_launcher_that_is_killed_leaves_nothing_running_and_the_next_one_cleans_up() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    script(&home, &json!({"phases": {"p1": {"takes_s": 30.0}}}));
+    let (binary, dir) = (binary(), killed(&home));
     let other = Home::new();
     script(&other, &json!({}));
     let named = [words(&binary, "--resume"), vec!["--run-dir", dir.to_str().unwrap(), "--dry-run"]].concat();
@@ -143,6 +148,72 @@ fn a_launcher_that_is_killed_leaves_nothing_running_and_the_next_one_cleans_up()
     assert!(next.stderr.contains("removed 2 containers"), "{}", next.stderr);
     assert_eq!(containers(), Vec::<String>::new());
     assert!(fs::read_dir(home.path("home/runs")).unwrap().flatten().all(|run| !run.path().join("instance-0").exists()));
+}
+
+#[test]
+fn whoever_goes_on_with_a_killed_run_keeps_its_sectors_and_its_containers_go() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    script(&home, &json!({"phases": {"p1": {"takes_s": 3.0}}}));
+    let (binary, dir) = (binary(), killed(&home));
+    let there = dir.to_str().unwrap();
+    home.run(&["run", "--resume", "--run-dir", there])
+        .fails(2, &["a run of containers", "sealbench scale docker --resume"]);
+    // By another way to the same place.
+    std::os::unix::fs::symlink(dir.parent().unwrap(), home.path("link")).unwrap();
+    let link = home.path("link").join(dir.file_name().unwrap());
+    let line = ["--resume", "--json", "r.json", "--run-dir", link.to_str().unwrap()];
+    let resumed = home.run(&[words(&binary, ""), line.to_vec()].concat()).success();
+    assert!(resumed.stderr.contains("removed 2 containers"), "{}", resumed.stderr);
+    let record = read_json(&home.path("r.json"));
+    assert_eq!((&record["state"], &record["spec"]["resolved"]["containers"]), (&json!("complete"), &json!(true)));
+    assert_eq!(record["containers"]["instances"].as_array().unwrap().len(), 2);
+    assert!(dir.join("instance-0/manifest.json").exists());
+    assert_eq!(containers(), Vec::<String>::new());
+
+    home.run(&common::words(
+        "run --engine mock --mock mock.json --sector-size 2KiB --phases p1 --cores 0 --run-dir plain",
+    ))
+    .success();
+    home.run(&[words(&binary, "--resume"), vec!["--run-dir", "plain"]].concat()).fails(2, &["a run of processes"]);
+}
+
+#[test]
+fn a_directory_that_the_user_was_told_of_outlives_its_containers() {
+    let Some(_turn) = engine() else { return };
+    let home = Home::new();
+    script(&home, &json!({"phases": {"p1": {"dies": 1}}}));
+    let binary = binary();
+    let failed = home.run(&words(&binary, MOCK)).fails(1, &["1 of 2 instances failed"]);
+    assert!(failed.stderr.contains("continue with sealbench scale docker --resume"), "{}", failed.stderr);
+    let dir = fs::read_dir(home.path("home/runs")).unwrap().next().unwrap().unwrap().path();
+    let run = dir.file_name().unwrap().to_str().unwrap();
+    // As an engine that was away when they should have been removed leaves them.
+    let place = format!(
+        "{} {}",
+        fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap().trim(),
+        fs::read_link("/proc/self/ns/pid").unwrap().display()
+    );
+    let labels = [
+        ("run", run.to_string()),
+        ("instance", "instance-0".into()),
+        ("launcher", "4000000:1".into()),
+        ("launcher-place", place),
+        ("opened", "1".into()),
+        ("cores", "0".into()),
+        ("dir", dir.join("instance-0").display().to_string()),
+        ("transient", "true".into()),
+    ];
+    let labels: Vec<String> = labels.iter().map(|(key, value)| format!("--label=sealbench.{key}={value}")).collect();
+    let images = docker(&["images", "--quiet", "sealbench"]).stdout;
+    let image = String::from_utf8(images).unwrap().lines().next().unwrap().to_string();
+    let create: Vec<&str> =
+        ["create"].into_iter().chain(labels.iter().map(String::as_str)).chain([&*image, "hold"]).collect();
+    assert!(docker(&create).status.success());
+    script(&home, &json!({}));
+    let next = home.run(&words(&binary, MOCK)).success();
+    assert!(next.stderr.contains("removed 1 container"), "{}", next.stderr);
+    assert!(dir.join("instance-0").exists(), "the run that failed can be continued");
 }
 
 #[test]
@@ -307,10 +378,9 @@ fn a_compose_file_written_by_hand_is_taken_over_with_what_is_wrong_with_it() {
         record["containers"]["instances"].as_array().unwrap().iter().map(|one| &one["cpus"]).collect();
     assert_eq!(seen, [&json!([0]), &json!([1])]);
     assert!(codes(&record).iter().any(|code| code.contains("privileged")), "{:?}", codes(&record));
-    assert!(
-        fs::read_dir(&storage).unwrap().flatten().any(|entry| entry.path().join("instance-0").exists()),
-        "sectors are on the mount"
-    );
+    let runs: Vec<_> = fs::read_dir(storage.join("sealbench/runs")).unwrap().map(|run| run.unwrap().path()).collect();
+    assert!(runs[0].join("run.log").exists(), "the sectors were on the mount");
+    assert!(!runs[0].join("instance-0").exists(), "and went with the run");
 
     // A space that is none, and quotes of a word processor.
     let bad = good.replacen("cpuset: '0'", "cpuset:\u{a0}'0'", 1).replacen("'1'", "\u{2018}1\u{2019}", 1);

@@ -192,6 +192,7 @@ pub fn run(mut args: RunArgs) -> anyhow::Result<()> {
 pub(super) fn request(args: RunArgs) -> anyhow::Result<Request> {
     Ok(Request {
         given: given(),
+        scratch: None,
         sector_size: args.sector_size,
         phases: args.phases,
         engines: args.engine.map(|engine| match engine {

@@ -1,5 +1,6 @@
 //! What a process sees of the limits around it: in a container, those of the container.
 
+use std::fs::OpenOptions;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +32,8 @@ pub struct Inside {
     pub capabilities: Vec<String>,
     /// Whether it sees the file that it was asked to look for.
     pub sees_mark: bool,
+    /// Whether it may write to that file.
+    pub writes_mark: bool,
 }
 
 impl Inside {
@@ -50,6 +53,7 @@ impl Inside {
             oom_kills: cgroup::oom_kills(&files),
             capabilities: capabilities(effective),
             sees_mark: mark.exists(),
+            writes_mark: OpenOptions::new().append(true).open(mark).is_ok(),
         }
     }
 }
@@ -67,8 +71,9 @@ mod tests {
     fn a_process_sees_its_cpus_and_the_mark() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let inside = Inside::capture(file.path());
-        assert!(inside.sees_mark && !inside.cpus.is_empty() && !inside.mems.is_empty());
-        assert!(!Inside::capture(Path::new("/nowhere/at/all")).sees_mark);
+        assert!(inside.sees_mark && inside.writes_mark && !inside.cpus.is_empty() && !inside.mems.is_empty());
+        let nowhere = Inside::capture(Path::new("/nowhere/at/all"));
+        assert!(!nowhere.sees_mark && !nowhere.writes_mark);
     }
 
     #[test]

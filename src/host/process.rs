@@ -1,6 +1,9 @@
 //! Other processes, told apart from later ones with the same id.
 
+use std::io::{self, ErrorKind};
+
 use super::files::Files;
+use super::sys;
 
 /// When the process started, clock ticks since boot (field 22 of /proc/PID/stat). `None` if there is no such process.
 pub fn start_ticks(pid: u32) -> Option<u64> {
@@ -8,9 +11,16 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
 }
 
 /// Whether this very process, and not a later one with its id, still runs. One that ended and only waits to be collected
-/// (a zombie) does not run.
+/// (a zombie) does not run. One of another user whose entry is hidden (/proc mounted with hidepid) counts as running.
 pub fn is_alive(pid: u32, start_ticks: u64) -> bool {
-    stat(&Files::machine(), pid).is_some_and(|stat| stat.start_ticks == start_ticks && !stat.ended)
+    is_running(stat(&Files::machine(), pid), start_ticks, || sys::kill(pid, 0))
+}
+
+fn is_running(stat: Option<Stat>, start_ticks: u64, probe: impl FnOnce() -> io::Result<()>) -> bool {
+    match stat {
+        Some(stat) => stat.start_ticks == start_ticks && !stat.ended,
+        None => probe().is_err_and(|error| error.kind() == ErrorKind::PermissionDenied),
+    }
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -31,7 +41,6 @@ fn stat(files: &Files, pid: u32) -> Option<Stat> {
 #[cfg(test)]
 mod tests {
     use super::super::files::fixture::Fixture;
-    use super::super::sys;
     use super::*;
     use std::process::Command;
 
@@ -54,6 +63,15 @@ mod tests {
         for line in ["", "7 (x", "7 (x) S 1 2", "7 (x) S 1 7 7 0 -1 4 1 0 0 0 3 4 0 0 20 0 1 0 many"] {
             assert_eq!(parsed(line), None, "{line}");
         }
+    }
+
+    #[test]
+    fn one_that_is_hidden_is_not_taken_for_gone() {
+        let refused = |code| move || Err(io::Error::from_raw_os_error(code));
+        assert!(is_running(None, 7, refused(libc::EPERM)));
+        assert!(!is_running(None, 7, refused(libc::ESRCH)));
+        assert!(!is_running(None, 7, || Ok(())), "one's own is never hidden: it came after the other had gone");
+        assert!(!is_running(Some(Stat { ended: false, start_ticks: 8 }), 7, refused(libc::EPERM)));
     }
 
     #[test]

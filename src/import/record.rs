@@ -211,6 +211,7 @@ fn spec(run: &Run, shape: Shape, cores: Option<u32>) -> Spec {
         native: Native::default(),
         instances: Vec::new(),
         placement: Default::default(),
+        containers: false,
         alone: false,
         reportable: false,
         mock: None,

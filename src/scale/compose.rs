@@ -34,8 +34,10 @@ pub struct Service {
     pub image: Option<String>,
     /// The words of its command; empty for the image's own.
     pub command: Vec<String>,
-    /// Its CPUs; `None` for all.
+    /// Its CPUs; `None` for all, or where what is written is not understood.
     pub cpus: Option<Vec<usize>>,
+    /// Whether there is something in place of CPUs that is not understood.
+    pub cpus_unclear: bool,
     /// NUMA nodes of its memory; `None` for all. Compose has no key for it.
     pub mems: Option<Vec<usize>>,
     /// Most memory, bytes.

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod image;
 pub mod labels;
 pub mod leftovers;
+pub mod share;
 pub mod site;
 mod streams;
 pub mod takeover;

@@ -13,6 +13,7 @@ use crate::host::{cores, sys};
 use crate::phase::{Engine, Phase};
 use crate::sector::RunDir;
 use crate::trial::aggregate::{self, Part};
+use crate::trial::estimate;
 use crate::trial::gate::Gate;
 use crate::trial::lane::{Clear, Common, Lane, Step};
 use crate::trial::plan::Plan;
@@ -92,7 +93,8 @@ impl Crew {
         let berth = |lane: &Lane| -> anyhow::Result<Berth> {
             let dir = std::path::absolute(lane.dir.path())?;
             let name = dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            Ok(Berth { instance: lane.number, name, dir, cores: lane.cores.clone() })
+            let memory_bytes = estimate::memory_of(&common.spec, lane.number);
+            Ok(Berth { instance: lane.number, name, dir, cores: lane.cores.clone(), memory_bytes })
         };
         let berths = self.lanes.iter().chain(&self.alone).map(berth).collect::<anyhow::Result<Vec<_>>>()?;
         let reads: Vec<PathBuf> = [common.params.as_deref().and_then(Path::parent), common.parents.as_deref()]

@@ -95,6 +95,13 @@ pub fn memory(phase: Phase, engine: Engine, spec: &Spec, threads: u32) -> u64 {
     }
 }
 
+/// The most memory that one of a run's instances needs, bytes.
+pub fn memory_of(spec: &Spec, instance: u32) -> u64 {
+    let threads = spec.instances[instance as usize].threads;
+    let own = spec.runs().filter(|&(phase, _)| spec.runs_on(instance, phase));
+    own.map(|(phase, engine)| memory(phase, engine, spec, threads)).max().unwrap_or(0)
+}
+
 /// Memory of each phase of a run, all instances together, bytes; of a mix, the phase that needs most with the memory of all.
 pub fn memory_at_once(spec: &Spec) -> Vec<(Phase, u64)> {
     let of = |phase, engine, threads| memory(phase, engine, spec, threads);

@@ -71,12 +71,6 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// How many instances were asked for; 1 if it does not say.
-    pub fn count(&self) -> usize {
-        let mix = self.mix.as_ref().map(|parts| parts.iter().map(|part| part.group.count as usize).sum());
-        mix.or(self.core_sets.as_ref().map(Vec::len)).or(self.instances.map(|count| count as usize)).unwrap_or(1)
-    }
-
     /// The instances on these cores; empty if there is but one, on all of them.
     pub fn resolve(&self, topology: &Topology, cores: &[usize], threads: Option<u32>) -> anyhow::Result<Vec<Instance>> {
         let place = |groups: &[Group]| core_sets::place(topology, cores, groups, &self.placement);

@@ -42,7 +42,8 @@ pub struct Plan {
 impl Plan {
     /// Resolves a request.
     pub fn new(request: &Request, home: &Path, id: &str) -> anyhow::Result<Plan> {
-        let dir = request.run_dir.clone().unwrap_or_else(|| home.join("runs").join(id));
+        let scratch = || request.scratch.as_deref().unwrap_or(home).join("runs").join(id);
+        let dir = request.run_dir.clone().unwrap_or_else(scratch);
         let existing = if request.run_dir.is_some() { RunDir::open(&dir, id)? } else { None };
         let (seed, spec) = match &existing {
             Some(existing) => (existing.manifest().seed, request.on(existing)?),
@@ -75,6 +76,26 @@ impl Plan {
     /// Settings of the linked crates for an instance with so many threads.
     pub fn settings(&self, threads: u32) -> anyhow::Result<BTreeMap<String, String>> {
         settings::resolve(&self.environment, threads)
+    }
+
+    /// Notes where the instances run.
+    ///
+    /// # Errors
+    /// Exit code 2 for a run that began elsewhere: what it measured there is no repeat of what is measured here.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        let here = self.site.makes_containers();
+        if self.resume && self.spec.containers != here {
+            let what = if self.spec.containers { "a run of containers" } else { "a run of processes" };
+            return Err(Stop::Usage.error(format!("{} holds {what}: {}", self.dir.display(), self.how_to_go_on())));
+        }
+        self.spec.containers = here;
+        Ok(())
+    }
+
+    /// How to go on with a run that was interrupted.
+    pub fn how_to_go_on(&self) -> String {
+        let command = if self.spec.containers { "sealbench scale docker" } else { "sealbench run" };
+        format!("continue with {command} --resume --run-dir {}", self.dir.display())
     }
 
     /// Refuses what this machine has no room for.

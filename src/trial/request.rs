@@ -76,6 +76,8 @@ pub struct Request {
     pub run_dir: Option<PathBuf>,
     /// Continue an interrupted run.
     pub resume: bool,
+    /// Where the directory of a run is made that names none; `None` is the home.
+    pub scratch: Option<PathBuf>,
     /// Keep the sector of a run without a directory of its own.
     pub keep: bool,
     /// Where the record goes.
@@ -261,6 +263,7 @@ impl Request {
             alone: !instances.is_empty() && !self.without_alone,
             instances,
             placement: self.layout.placement,
+            containers: false,
             reportable: self.reportable,
             mock: self.mock.clone(),
         };

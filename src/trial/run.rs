@@ -68,9 +68,10 @@ pub fn run_at(request: &Request, place: impl FnOnce(&mut Plan) -> anyhow::Result
 }
 
 /// Runs what a plan says; it has been checked.
-pub fn measure(request: &Request, plan: Plan, home: &Path, id: &str, signals: Signals) -> anyhow::Result<Finished> {
+pub fn measure(request: &Request, mut plan: Plan, home: &Path, id: &str, signals: Signals) -> anyhow::Result<Finished> {
+    plan.settle()?;
     // Dropped after the run, and so after its stations.
-    let _alive = plan.site.must_be_closed().then(|| signals.defer_exit());
+    let _alive = plan.spec.containers.then(|| signals.defer_exit());
     let mut run = Run::start(request, plan, home, id, signals)?;
     let result = run.execute();
     run.finish(result, request)
@@ -113,7 +114,7 @@ struct Run<'a> {
 impl<'a> Run<'a> {
     fn start(request: &Request, mut plan: Plan, home: &'a Path, id: &str, signals: Signals) -> anyhow::Result<Run<'a>> {
         let (cores, in_use) = CoreLock::take(&plan.spec.cores).context("cannot mark the cores as in use")?;
-        if (plan.spec.reportable || plan.site.needs_free_cores())
+        if (plan.spec.reportable || plan.spec.containers)
             && let Some(first) = in_use.first()
         {
             return Err(Stop::Refused.error(format!(
@@ -437,10 +438,8 @@ impl<'a> Run<'a> {
         }
         session.close();
         if self.plan.transient && state != RunState::Complete && error.is_some() {
-            session.voice.say(&format!(
-                "what was whole is in {0}: continue with sealbench run --resume --run-dir {0}",
-                self.base.dir.path().display()
-            ));
+            let dir = self.base.dir.path().display();
+            session.voice.say(&format!("what was whole is in {dir}: {}", self.plan.how_to_go_on()));
         }
         Ok(Finished { record: Some(record), error })
     }

@@ -59,6 +59,9 @@ pub struct Spec {
     /// Whether one instance of each kind is also measured with the machine to itself.
     #[serde(default)]
     pub alone: bool,
+    /// Whether the instances are containers.
+    #[serde(default)]
+    pub containers: bool,
     /// Whether the run rules decide about repeats and validity.
     #[serde(default)]
     pub reportable: bool,

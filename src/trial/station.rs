@@ -69,13 +69,9 @@ pub enum Ended {
 
 /// What makes the stations of a run's instances.
 pub trait Site: Debug + Send + Sync {
-    /// Whether a run there must have its cores to itself, reportable or not.
-    fn needs_free_cores(&self) -> bool {
-        false
-    }
-
-    /// Whether what it makes must be removed by this process: then nothing ends it half-way.
-    fn must_be_closed(&self) -> bool {
+    /// Whether its stations are containers. They must have their cores to themselves, reportable or not, and this process must remove them:
+    /// nothing ends it half-way.
+    fn makes_containers(&self) -> bool {
         false
     }
 
@@ -94,6 +90,8 @@ pub struct Berth {
     pub dir: PathBuf,
     /// Its cores.
     pub cores: Vec<usize>,
+    /// Memory that it will need, bytes.
+    pub memory_bytes: u64,
 }
 
 /// Stations, and what a record says of them.

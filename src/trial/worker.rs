@@ -55,9 +55,12 @@ fn start(shared: &Arc<Shared>) -> anyhow::Result<Trial> {
     input.read_line(&mut line).context("cannot read the trial from stdin")?;
     let trial: Trial = serde_json::from_str(&line)
         .map_err(|e| Stop::Usage.error(format!("stdin holds no trial in one line of JSON: {e}")))?;
-    let cores = cores::resolve(Some(&trial.cores), &sys::allowed_cores()?)?;
-    sys::pin_process(&cores)
-        .with_context(|| format!("cannot pin the worker to cores {}", cores::format_list(&cores)))?;
+    // One that looks around sees what it may use, not what it was told to use.
+    if !matches!(trial.task, Task::Look { .. }) {
+        let cores = cores::resolve(Some(&trial.cores), &sys::allowed_cores()?)?;
+        sys::pin_process(&cores)
+            .with_context(|| format!("cannot pin the worker to cores {}", cores::format_list(&cores)))?;
+    }
     // Opens the perf events on this thread alone: threads that come later inherit them.
     drop(Meter::start());
     for (name, value) in &trial.settings {

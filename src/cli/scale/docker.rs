@@ -13,8 +13,9 @@ use crate::cli::sweep;
 use crate::disk::{self, Promised};
 use crate::error::Stop;
 use crate::home::home;
+use crate::host::HostInfo;
 use crate::host::arena::Pages;
-use crate::host::{HostInfo, memory};
+use crate::host::core_sets::Placement;
 use crate::report::compare::{Side, compare as compare_sides, text};
 use crate::report::table::run_table;
 use crate::scale::compose;
@@ -23,6 +24,7 @@ use crate::scale::docker::emit;
 use crate::scale::docker::engine::Engine;
 use crate::scale::docker::image::{self, Image, Source, TargetCpu};
 use crate::scale::docker::leftovers;
+use crate::scale::docker::share::Limit;
 use crate::scale::docker::site::ContainerSite;
 use crate::scale::docker::takeover::take_over;
 use crate::trial::plan::Plan;
@@ -68,7 +70,7 @@ pub struct DockerArgs {
     /// Image that the engine has
     #[arg(long, value_name = "NAME")]
     image: Option<String>,
-    /// Memory limit of each container, or none [default: an equal share of what is available]
+    /// Memory limit of each container, or none [default: what is available, in proportion to what each needs]
     #[arg(long, value_name = "SIZE|none")]
     memory: Option<MemoryArg>,
     /// Take the instances' cores, mounts and memory limits from a Compose file that was written by hand
@@ -82,16 +84,16 @@ pub struct DockerArgs {
     against_processes: Option<u32>,
 }
 
-/// `--memory`: bytes, or no limit.
+/// `--memory`: bytes, or none.
 #[derive(Clone, Copy, Debug)]
-struct MemoryArg(Option<u64>);
+struct MemoryArg(Limit);
 
 impl std::str::FromStr for MemoryArg {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "none" {
-            return Ok(MemoryArg(None));
+            return Ok(MemoryArg(Limit::Open));
         }
         let size =
             text.parse::<bytesize::ByteSize>().map_err(|_| format!("'{text}' is no size: write it like 96GiB"))?;
@@ -99,7 +101,7 @@ impl std::str::FromStr for MemoryArg {
         if size.as_u64() < 6 << 20 {
             Err(format!("'{text}' is too little for any process"))
         } else {
-            Ok(MemoryArg(Some(size.as_u64())))
+            Ok(MemoryArg(Limit::Bytes(size.as_u64())))
         }
     }
 }
@@ -118,27 +120,28 @@ pub fn run(mut args: DockerArgs) -> anyhow::Result<()> {
     if let Some(taken) = &taken {
         taken.findings.iter().for_each(|finding| say(&format!("{}: {}", finding.code, finding.text)));
         request.layout.core_sets = Some(taken.core_sets.clone());
-        if taken.findings.iter().any(|finding| finding.code == "cpuset-shared" || finding.code == "no-cpuset") {
-            request.layout.placement.share = true;
-        }
-        let place = taken.storage.as_ref().map(|dir| dir.join(format!("sealbench-{}", new_id())));
-        request.run_dir = request.run_dir.or(place);
+        // What is wrong with its cores is a finding: it runs as it is written.
+        let share = taken.findings.iter().any(|finding| finding.code == "cpuset-shared" || finding.code == "no-cpuset");
+        request.layout.placement =
+            Placement { smt: true, split_l3: true, share: share || request.layout.placement.share };
+        request.scratch = taken.storage.as_ref().map(|dir| dir.join("sealbench"));
     }
     let request = containerised(request)?;
     if request.dry_run && asked_sweep.is_none() {
         return run_at(&request, |_| Ok(())).map(drop);
     }
     let engine = Arc::new(Engine::connect()?);
-    let keep = request.run_dir.as_deref().map(std::path::absolute).transpose()?;
+    let keep = request.run_dir.as_deref().and_then(|dir| dir.canonicalize().ok());
     let cleaned = leftovers::clean(&engine, keep.as_deref())?;
     if cleaned > 0 {
-        say(&format!("removed {cleaned} containers that launchers that are gone had left"));
+        let s = if cleaned == 1 { "" } else { "s" };
+        say(&format!("removed {cleaned} container{s} that launchers that are gone had left"));
     }
     let image = image::ensure(&engine, &source, cpu, &mut say)?;
-    let site = |transient: bool, instances: usize| ContainerSite {
+    let site = |transient: bool| ContainerSite {
         engine: Arc::clone(&engine),
         image: image.clone(),
-        memory_bytes: memory.map_or_else(|| share(instances), |MemoryArg(bytes)| bytes),
+        memory: memory.map_or(Limit::Share, |MemoryArg(limit)| limit),
         nodes: HostInfo::capture().topology.numa_nodes.unwrap_or_default(),
         own: taken.as_ref().map(|taken| taken.own.clone()).unwrap_or_default(),
         findings: taken.as_ref().map(|taken| taken.findings.clone()).unwrap_or_default(),
@@ -147,19 +150,19 @@ pub fn run(mut args: DockerArgs) -> anyhow::Result<()> {
     };
     if let Some(asked) = asked_sweep {
         let place = |plan: &mut Plan| {
-            plan.site = Arc::new(site(false, plan.spec.instances.len()));
+            plan.site = Arc::new(site(false));
             Ok(())
         };
         return sweep::run_at(&asked, true, &place);
     }
     if let Some(file) = emit {
-        return write_compose(&request, &file, &home, |instances| site(false, instances));
+        return write_compose(&request, &file, &home, &site(false));
     }
     if let Some(rounds) = rounds {
-        return against_processes(&request, &image, site, rounds);
+        return against_processes(&request, &image, site(request.run_dir.is_none()), rounds);
     }
     let Finished { record, error } = run_at(&request, |plan| {
-        plan.site = Arc::new(site(plan.transient, plan.spec.instances.len()));
+        plan.site = Arc::new(site(plan.transient));
         Ok(())
     })?;
     if let Some(record) = &record {
@@ -194,21 +197,11 @@ fn containerised(mut request: Request) -> anyhow::Result<Request> {
     Ok(request)
 }
 
-/// An equal part of the memory that is available now.
-fn share(instances: usize) -> Option<u64> {
-    memory::available_bytes().map(|bytes| bytes / instances.max(1) as u64)
-}
-
 /// Writes the Compose file, and makes the directories that its services mount.
-fn write_compose(
-    request: &Request,
-    file: &Path,
-    home: &Path,
-    site: impl Fn(usize) -> ContainerSite,
-) -> anyhow::Result<()> {
+fn write_compose(request: &Request, file: &Path, home: &Path, site: &ContainerSite) -> anyhow::Result<()> {
     let plan = Plan::new(request, home, &new_id())?;
     plan.check()?;
-    let services = emit::services(&plan, &site(plan.spec.instances.len()), home)?;
+    let services = emit::services(&plan, site, home)?;
     for dir in services.iter().filter_map(|service| service.working_dir.as_deref()) {
         fs::create_dir_all(dir).with_context(|| format!("cannot make {dir}"))?;
     }
@@ -217,12 +210,7 @@ fn write_compose(
     Ok(())
 }
 
-fn against_processes(
-    request: &Request,
-    image: &Image,
-    site: impl Fn(bool, usize) -> ContainerSite,
-    rounds: u32,
-) -> anyhow::Result<()> {
+fn against_processes(request: &Request, image: &Image, site: ContainerSite, rounds: u32) -> anyhow::Result<()> {
     let Some(binary) = &image.binary else {
         return Err(Stop::Usage.error(
             "--against-processes runs the image's own binary as processes: name it with --binary in place of --image, or let it be built",
@@ -230,10 +218,7 @@ fn against_processes(
     };
     let json = request.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
     let signals = Signals::install()?;
-    let sites = Sites {
-        processes: Arc::new(Processes::of(binary.clone())),
-        containers: Arc::new(site(request.run_dir.is_none(), request.layout.count())),
-    };
+    let sites = Sites { processes: Arc::new(Processes::of(binary.clone())), containers: Arc::new(site) };
     let records = cost::compare(request, &sites, rounds, &home()?, &signals, &mut say)?;
     let side = |label: &str, arm: Arm| Side {
         label: label.into(),

@@ -150,11 +150,12 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn service(&mut self) -> Service {
-        let service = Service {
+        let mut service = Service {
             name: self.name.to_string(),
             image: self.text("image"),
             command: self.command(),
             cpus: self.cpus("cpuset"),
+            cpus_unclear: false,
             mems: self.cpus("cpuset-mems").or_else(|| self.cpus("cpuset_mems")),
             memory_bytes: self.memory(),
             mounts: self.mounts(),
@@ -167,6 +168,8 @@ impl Reader<'_> {
             privileged: self.text("privileged").as_deref() == Some("true"),
             network_mode: self.text("network_mode"),
         };
+        let is_blank = |value: &Value| value.is_null() || value == "";
+        service.cpus_unclear = service.cpus.is_none() && self.body.get("cpuset").is_some_and(|value| !is_blank(value));
         let left: Vec<String> = self
             .body
             .keys()

@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use bollard::errors::Error;
 use bollard::exec::{CreateExecOptions, StartExecOptions, StartExecResults};
 use bollard::models::{ContainerCreateBody, ContainerState, HostConfig, HostConfigLogConfig, Mount, MountType};
@@ -22,7 +22,9 @@ use super::labels::Labels;
 use super::streams::{Outlet, split};
 use crate::host::cores;
 use crate::host::inside::Inside;
+use crate::trial::estimate::show;
 use crate::trial::launch;
+use crate::trial::record::{Finding, Severity};
 use crate::trial::signals::Signals;
 use crate::trial::station::{Ended, Life, Running, Station};
 
@@ -41,6 +43,9 @@ pub fn hold() -> anyhow::Result<()> {
 /// How often, and after which pause, a removal is tried before it counts as failed.
 const REMOVALS: usize = 10;
 const PAUSE: Duration = Duration::from_millis(200);
+
+/// How long a container may take to be known as ended.
+const ENDING: Duration = Duration::from_secs(3);
 
 /// How often the engine is asked whether a worker has ended.
 const POLL: Duration = Duration::from_millis(20);
@@ -97,6 +102,8 @@ pub struct Container {
     handle: Handle,
     /// Its stdin: while this is open, it lives.
     tether: Mutex<Option<Pin<Box<dyn AsyncWrite + Send>>>>,
+    /// What the engine said when it made it.
+    warnings: Vec<String>,
 }
 
 /// How to reach it.
@@ -105,6 +112,7 @@ struct Handle {
     engine: Arc<Engine>,
     id: String,
     labels: Labels,
+    memory_bytes: Option<u64>,
     signals: Signals,
     /// Processes that the kernel had killed in it when it was last looked at.
     oom_kills: Arc<AtomicU64>,
@@ -129,10 +137,11 @@ impl Container {
             engine: Arc::clone(engine),
             id: made.id,
             labels: labels.clone(),
+            memory_bytes: wanted.memory_bytes,
             signals: signals.clone(),
             oom_kills: Arc::default(),
         };
-        let mut container = Container { handle, tether: Mutex::new(None) };
+        let mut container = Container { handle, tether: Mutex::new(None), warnings: made.warnings };
         let id = container.handle.id.clone();
         let attach = AttachContainerOptions { stdin: true, stream: true, ..Default::default() };
         let what = format!("cannot start the container {name}");
@@ -150,15 +159,24 @@ impl Container {
         &self.handle.id
     }
 
+    /// What the engine said when it made it, as findings.
+    pub fn warnings(&self) -> Vec<Finding> {
+        let said = self.warnings.iter().map(|words| words.trim()).filter(|words| !words.is_empty());
+        let finding = |words| Finding::new("engine-warning", Severity::Warning, format!("the engine says: {words}"));
+        said.map(finding).collect()
+    }
+
     /// What a process in it sees, and whether that is this file.
     pub fn look(&self, mark: &Path) -> anyhow::Result<Inside> {
         self.handle.look(mark)
     }
 }
 
-/// Ends a container and removes it. One that is just ending by itself may be in its own way: it is asked for again.
+/// Ends a container and removes it. One that is just ending by itself may be in its own way, and an engine may be on its way back: both are
+/// asked again.
 pub fn remove(engine: &Engine, id: &str, name: &str) -> anyhow::Result<()> {
     let what = format!("cannot remove the container {name}");
+    let mut last = None;
     for _ in 0..REMOVALS {
         let options = RemoveContainerOptions { force: true, v: true, ..Default::default() };
         let is_gone = engine.call(&what, |docker| async move {
@@ -167,13 +185,15 @@ pub fn remove(engine: &Engine, id: &str, name: &str) -> anyhow::Result<()> {
                 Err(Error::DockerResponseServerError { status_code: 409 | 500.., .. }) => Ok(false),
                 Err(error) => Err(error),
             }
-        })?;
-        if is_gone {
-            return Ok(());
+        });
+        match is_gone {
+            Ok(true) => return Ok(()),
+            Ok(false) => last = None,
+            Err(error) => last = Some(error),
         }
         thread::sleep(PAUSE);
     }
-    anyhow::bail!("{what} at {}: it does not go", engine.endpoint())
+    Err(last.unwrap_or_else(|| anyhow!("{what} at {}: it does not go", engine.endpoint())))
 }
 
 impl Drop for Container {
@@ -199,9 +219,14 @@ impl Debug for Handle {
 
 impl Handle {
     fn look(&self, mark: &Path) -> anyhow::Result<Inside> {
-        let inside = launch::look(self, &self.labels.cores, mark, &self.labels.dir, &self.signals)?;
+        let inside = launch::look(&Looker(self), &self.labels.cores, mark, &self.labels.dir, &self.signals)?;
         self.oom_kills.store(inside.oom_kills.unwrap_or(0), Ordering::SeqCst);
         Ok(inside)
+    }
+
+    fn out_of_memory(&self, peak_bytes: Option<u64>) -> Ended {
+        let whose = format!("the container {}", self.labels.name);
+        Ended::OutOfMemory { whose, limit_bytes: self.memory_bytes, peak_bytes }
     }
 
     fn state(&self) -> anyhow::Result<ContainerState> {
@@ -256,6 +281,22 @@ fn body(wanted: &Wanted) -> ContainerCreateBody {
 
 impl Station for Handle {
     fn start(&self, variables: &BTreeMap<String, String>, cwd: &Path) -> anyhow::Result<Running> {
+        self.start_worker(variables, cwd, false)
+    }
+}
+
+/// Starts workers that find out what became of others: nobody looks what became of them.
+#[derive(Debug)]
+struct Looker<'a>(&'a Handle);
+
+impl Station for Looker<'_> {
+    fn start(&self, variables: &BTreeMap<String, String>, cwd: &Path) -> anyhow::Result<Running> {
+        self.0.start_worker(variables, cwd, true)
+    }
+}
+
+impl Handle {
+    fn start_worker(&self, variables: &BTreeMap<String, String>, cwd: &Path, looks: bool) -> anyhow::Result<Running> {
         let cwd = cwd.display().to_string();
         // The image has no directory for temporary files: they belong with the phase's own.
         let temporary = std::iter::once(format!("TMPDIR={cwd}"));
@@ -279,7 +320,7 @@ impl Station for Handle {
             anyhow::bail!("{what}: the engine gave no streams");
         };
         let [stdout, stderr] = split(&self.engine, output);
-        let life = Exec { container: self.clone(), exec };
+        let life = Exec { container: self.clone(), exec, looks };
         Ok(Running {
             pid: life.inspect().ok().and_then(|found| found.1),
             stdin: Box::new(Outlet::new(Arc::clone(&self.engine), input)),
@@ -294,6 +335,8 @@ impl Station for Handle {
 struct Exec {
     container: Handle,
     exec: String,
+    /// It only looks around.
+    looks: bool,
 }
 
 impl Exec {
@@ -311,11 +354,7 @@ impl Exec {
         let container = &self.container;
         let before = container.oom_kills.load(Ordering::SeqCst);
         match container.look(&container.labels.dir) {
-            Ok(inside) if inside.oom_kills.is_some_and(|kills| kills > before) => Ended::OutOfMemory {
-                whose: format!("the container {}", container.labels.name),
-                limit_bytes: inside.memory_max_bytes,
-                peak_bytes: inside.memory_peak_bytes,
-            },
+            Ok(inside) if inside.oom_kills.is_some_and(|kills| kills > before) => out_of_memory(container, &inside),
             Ok(_) => Ended::Killed(9),
             Err(_) => self.gone(),
         }
@@ -324,10 +363,14 @@ impl Exec {
     /// What became of the container around it.
     fn gone(&self) -> Ended {
         let name = &self.container.labels.name;
-        Ended::Lost(match self.container.state() {
-            Ok(state) if state.oom_killed == Some(true) => {
-                format!("the container {name} ran out of memory; give it more with --memory")
-            }
+        let (mut state, start) = (self.container.state(), Instant::now());
+        // One that is just ending is still said to run.
+        while state.as_ref().is_ok_and(|state| state.running == Some(true)) && start.elapsed() < ENDING {
+            thread::sleep(POLL);
+            state = self.container.state();
+        }
+        Ended::Lost(match state {
+            Ok(state) if state.oom_killed == Some(true) => return self.container.out_of_memory(None),
             Ok(state) if state.running != Some(true) => format!(
                 "the container {name} was stopped from outside (exit code {}): the engine was restarted, or someone removed it",
                 state.exit_code.unwrap_or(-1)
@@ -335,6 +378,23 @@ impl Exec {
             Ok(_) => format!("the engine lost the worker in the container {name}, which still runs"),
             Err(error) => format!("{error:#}: the container {name} is gone, or the engine went away while it ran"),
         })
+    }
+}
+
+/// The end of a worker whose container has seen the kernel kill for memory.
+fn out_of_memory(container: &Handle, inside: &Inside) -> Ended {
+    let peak = inside.memory_peak_bytes;
+    match inside.memory_max_bytes.zip(peak) {
+        // The kernel also kills where NUMA nodes, or the whole machine, have no more.
+        Some((limit, peak)) if peak < limit / 10 * 9 => Ended::Lost(format!(
+            "the kernel killed a worker for memory in the container {}, whose peak of {} is far from its limit of {}: NUMA nodes {} or the \
+             machine have no more",
+            container.labels.name,
+            show(peak),
+            show(limit),
+            cores::format_list(&inside.mems)
+        )),
+        _ => container.out_of_memory(peak),
     }
 }
 
@@ -348,7 +408,7 @@ impl Life for Exec {
     fn wait(&mut self) -> anyhow::Result<Ended> {
         loop {
             match self.inspect() {
-                Ok((Some(137), _)) => return Ok(self.killed()),
+                Ok((Some(137), _)) if !self.looks => return Ok(self.killed()),
                 // The engine's way to say a signal; none of a worker's own exit codes is one of these.
                 Ok((Some(code @ (132 | 134..=139)), _)) => return Ok(Ended::Killed(code as i32 - 128)),
                 Ok((Some(code), _)) => return Ok(Ended::Exited(code as i32)),

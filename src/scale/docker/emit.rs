@@ -7,9 +7,10 @@ use clap::ValueEnum;
 use super::container::Bind;
 use super::site::ContainerSite;
 use crate::error::Stop;
-use crate::host::{cores, sys};
+use crate::host::cores;
 use crate::phase::Engine;
 use crate::scale::compose::{Mount, Service, Source};
+use crate::trial::estimate::memory_of;
 use crate::trial::layout::Instance;
 use crate::trial::plan::Plan;
 
@@ -24,6 +25,8 @@ pub fn services(plan: &Plan, site: &ContainerSite, home: &Path) -> anyhow::Resul
         ));
     }
     let dir = std::path::absolute(&plan.dir)?;
+    let asked = plan.spec.instances.iter().zip(0..);
+    let shares = site.shares(asked.map(|(one, number)| (number, &*one.cores, memory_of(&plan.spec, number))));
     let service = |(number, instance): (usize, &Instance)| -> anyhow::Result<Service> {
         let own = dir.join(format!("instance-{number}"));
         let own_text = own.display().to_string();
@@ -33,17 +36,16 @@ pub fn services(plan: &Plan, site: &ContainerSite, home: &Path) -> anyhow::Resul
         binds.extend(site.own(number).binds.iter().cloned());
         let places = [("SEALBENCH_HOME", own.join("home").display().to_string()), ("TMPDIR", own_text.clone())];
         let found = parameters.is_dir().then(|| ("FIL_PROOFS_PARAMETER_CACHE", parameters.display().to_string()));
-        let (user, group) = sys::user();
         Ok(Service {
             name: format!("instance-{number}"),
             image: Some(site.image.name.clone()),
             command: words(plan, instance, &own)?,
             cpus: Some(instance.cores.clone()),
-            mems: Some(site.mems(&instance.cores)).filter(|mems| !mems.is_empty()),
-            memory_bytes: site.own(number).memory_bytes.or(site.memory_bytes),
+            mems: Some(shares[number].mems.clone()).filter(|mems| !mems.is_empty()),
+            memory_bytes: shares[number].memory_bytes,
             mounts: binds.iter().map(mount).collect(),
             environment: places.into_iter().chain(found).map(|(name, value)| (name.to_string(), value)).collect(),
-            user: Some(format!("{user}:{group}")),
+            user: Some(site.user()),
             working_dir: Some(own_text),
             // An engine that does not know PERFMON starts nothing, and Compose cannot ask again without it.
             capabilities: site.capabilities().into_iter().filter(|name| name != "PERFMON").collect(),

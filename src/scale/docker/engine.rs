@@ -30,6 +30,7 @@ pub struct Engine {
     endpoint: String,
     name: String,
     is_remote: bool,
+    is_rootless: bool,
     /// It once gave no answer in time: it is not waited for again.
     is_silent: AtomicBool,
     _tunnel: Option<Tunnel>,
@@ -78,12 +79,15 @@ impl Engine {
             endpoint,
             name: String::new(),
             is_remote,
+            is_rootless: false,
             is_silent: AtomicBool::new(false),
             _tunnel: tunnel,
         };
         let answer = engine.call("no answer", |docker| docker.negotiate_version());
         engine.docker = answer.map_err(|error| if is_remote { nobody_there(&engine.endpoint) } else { error })?;
         engine.name = engine.call("no answer", |docker| async move { docker.version().await.map(describe) })?;
+        let info = engine.call("no answer", |docker| async move { docker.info().await })?;
+        engine.is_rootless = info.security_options.iter().flatten().any(|option| option == "name=rootless");
         Ok(engine)
     }
 
@@ -100,6 +104,11 @@ impl Engine {
     /// Whether it may be on another machine.
     pub fn is_remote(&self) -> bool {
         self.is_remote
+    }
+
+    /// Whether it runs without root: its containers' root is the user that it runs as.
+    pub fn is_rootless(&self) -> bool {
+        self.is_rootless
     }
 
     /// Asks the engine; what fails is `what`, at this engine, with its own words.

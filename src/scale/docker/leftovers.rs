@@ -12,6 +12,7 @@ use super::engine::Engine;
 use super::labels::{Labels, OURS, here};
 use crate::disk::remove_dir;
 use crate::sector::RunDir;
+use crate::trial::status::RunStatus;
 
 /// A container of ours.
 #[derive(Clone, Debug)]
@@ -54,7 +55,7 @@ fn read(summary: ContainerSummary) -> Option<Found> {
 }
 
 /// Removes what dead launchers left: containers, and the sectors of runs whose directory nobody named and nobody works in. `keep` is
-/// the directory that the caller is about to work in. Says how many containers were removed.
+/// the directory that the caller is about to work in, without links. Says how many containers were removed.
 pub fn clean(engine: &Engine, keep: Option<&Path>) -> anyhow::Result<usize> {
     let orphans: Vec<Found> = list(engine)?.into_iter().filter(Found::is_orphan).collect();
     let mut removed = 0;
@@ -65,7 +66,9 @@ pub fn clean(engine: &Engine, keep: Option<&Path>) -> anyhow::Result<usize> {
     // Whether a launcher elsewhere is gone is not known well enough to remove what it may come back to.
     let here = here();
     for orphan in orphans.iter().filter(|orphan| orphan.labels.transient && orphan.labels.place == here) {
-        if let Some(dir) = run_dir(&orphan.labels).filter(|dir| keep != Some(dir)) {
+        if let Some(dir) = run_dir(&orphan.labels).and_then(|dir| dir.canonicalize().ok())
+            && keep != Some(&dir)
+        {
             remove_unused(&dir)?;
         }
     }
@@ -80,8 +83,12 @@ fn run_dir(labels: &Labels) -> Option<PathBuf> {
     (is_id && is_run && !labels.run.is_empty()).then(|| dir.to_path_buf())
 }
 
-/// Removes a run's directory unless it is none, or someone holds its lock.
+/// Removes a run's directory unless it is none, someone holds its lock, or its launcher came to an end in good order and told the user how to
+/// go on.
 fn remove_unused(dir: &Path) -> anyhow::Result<()> {
+    if RunStatus::read(dir).is_ok_and(|status| status.is_some_and(|status| status.ended)) {
+        return Ok(());
+    }
     match RunDir::open(dir, "") {
         Ok(Some(held)) => {
             remove_dir(dir)?;

@@ -1,5 +1,6 @@
 //! The containers of a run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,9 +14,11 @@ use super::engine::Engine;
 use super::image::Image;
 use super::labels::{Labels, here};
 use super::leftovers::{self, Found};
+use super::share::{Limit, Need, Share, shares};
 use crate::error::Stop;
 use crate::host::inside::Inside;
-use crate::host::{BuildInfo, HostInfo, NumaNode, cores, process, sys};
+use crate::host::{BuildInfo, HostInfo, NumaNode, cores, memory, process, sys};
+use crate::trial::estimate::show;
 use crate::trial::record::{self, Containers, Finding, Severity};
 use crate::trial::signals::Signals;
 use crate::trial::station::{Berth, Opened, Site, Station};
@@ -34,8 +37,8 @@ pub struct ContainerSite {
     pub engine: Arc<Engine>,
     /// The image.
     pub image: Image,
-    /// Memory limit of each container, bytes.
-    pub memory_bytes: Option<u64>,
+    /// Memory limit of each container.
+    pub memory: Limit,
     /// The machine's NUMA nodes.
     pub nodes: Vec<NumaNode>,
     /// Whether reserved huge pages were asked for.
@@ -58,37 +61,36 @@ pub struct Own {
 }
 
 impl Site for ContainerSite {
-    fn needs_free_cores(&self) -> bool {
-        true
-    }
-
-    fn must_be_closed(&self) -> bool {
+    fn makes_containers(&self) -> bool {
         true
     }
 
     fn open(&self, run: &str, berths: &[Berth], reads: &[PathBuf], signals: &Signals) -> anyhow::Result<Opened> {
         let capabilities = self.capabilities();
         let opened_ns = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        let wanted = berths.iter().map(|berth| Wanted {
-            image: self.image.name.clone(),
-            labels: self.labels(run, opened_ns, berth),
-            mems: self.mems(&berth.cores),
-            memory_bytes: self.own(berth.instance as usize).memory_bytes.or(self.memory_bytes),
-            binds: reads
-                .iter()
-                .map(|path| Bind::same(path, true))
-                .chain(self.own(berth.instance as usize).binds)
-                .collect(),
-            capabilities: capabilities.clone(),
-            user: format!("{}:{}", sys::user().0, sys::user().1),
+        let shares = self.shares(berths.iter().map(|berth| (berth.instance, &*berth.cores, berth.memory_bytes)));
+        let wanted = berths.iter().map(|berth| {
+            let share = &shares[berth.instance as usize];
+            let own = self.own(berth.instance as usize).binds;
+            Wanted {
+                image: self.image.digest.clone(),
+                labels: self.labels(run, opened_ns, berth),
+                mems: share.mems.clone(),
+                memory_bytes: share.memory_bytes,
+                binds: reads.iter().map(|path| Bind::same(path, true)).chain(own).collect(),
+                capabilities: capabilities.clone(),
+                user: self.user(),
+            }
         });
         let wanted: Vec<Wanted> = wanted.collect();
         let started = self.start_all(&wanted, signals)?;
         self.check_cores(run, opened_ns, berths)?;
         let opened: Vec<(Arc<Container>, Inside)> =
             started.into_iter().map(|(container, inside)| (Arc::new(container), inside)).collect();
-        let found = |((_, inside), berth): (&(_, Inside), &Berth)| findings(&capabilities, berth, inside);
-        let findings = self.findings.iter().cloned().chain(opened.iter().zip(berths).flat_map(found)).collect();
+        let seen = opened.iter().zip(&wanted).flat_map(|((_, inside), wanted)| differences(wanted, inside));
+        let said = opened.iter().flat_map(|(container, _)| container.warnings());
+        let tight = berths.iter().flat_map(|berth| too_little(berth, &shares[berth.instance as usize]));
+        let findings = self.findings.iter().cloned().chain(said).chain(tight).chain(seen).collect();
         Ok(Opened {
             build: opened.first().map(|(_, inside)| inside.build.clone()),
             host: self.host(&opened),
@@ -105,10 +107,22 @@ impl ContainerSite {
         self.own.get(instance).cloned().unwrap_or_default()
     }
 
-    /// The NUMA nodes near some cores; empty where there is but one.
-    pub fn mems(&self, cores: &[usize]) -> Vec<usize> {
-        let near = |node: &&NumaNode| node.cores.iter().any(|core| cores.contains(core));
-        if self.nodes.len() < 2 { Vec::new() } else { self.nodes.iter().filter(near).map(|node| node.id).collect() }
+    /// What each instance may use of the memory. Asked for are the number, cores and memory of each; one that is measured alone has its
+    /// kind's number, and part.
+    pub fn shares<'a>(&self, asked: impl Iterator<Item = (u32, &'a [usize], u64)>) -> Vec<Share> {
+        let need = |(number, cores, memory_bytes): (u32, &[usize], u64)| {
+            let own_limit = self.own(number as usize).memory_bytes;
+            (number, Need { cores: cores.to_vec(), memory_bytes, own_limit })
+        };
+        let needs: BTreeMap<u32, Need> = asked.map(need).collect();
+        let needs: Vec<Need> = needs.into_values().collect();
+        shares(&needs, self.memory, memory::available_bytes(), &self.nodes)
+    }
+
+    /// User and group of the files that containers make: the launcher's, whom an engine that runs without root knows as root.
+    pub fn user(&self) -> String {
+        let (user, group) = if self.engine.is_rootless() { (0, 0) } else { sys::user() };
+        format!("{user}:{group}")
     }
 
     /// What this run needs beyond nothing.
@@ -153,6 +167,14 @@ impl ContainerSite {
         removed?;
         if !inside.sees_mark {
             return Err(self.unseen(dir));
+        }
+        if !inside.writes_mark {
+            return Err(Stop::Refused.error(format!(
+                "containers of the engine at {} run as user {} and may not write {}: name a --run-dir that belongs to that user",
+                self.engine.endpoint(),
+                wanted.user,
+                dir.display()
+            )));
         }
         Ok((container, inside))
     }
@@ -241,20 +263,47 @@ fn target_cpu(build: &BuildInfo) -> String {
 }
 
 /// What is not as it was asked for.
-fn findings(asked: &[String], berth: &Berth, inside: &Inside) -> Vec<Finding> {
+fn differences(wanted: &Wanted, inside: &Inside) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for name in asked.iter().filter(|name| !inside.capabilities.contains(name)) {
-        let without = WITHOUT.iter().find(|(other, _)| other == name).map_or("", |(_, without)| without);
-        let root = if sys::user().0 == 0 { "" } else { " (only root in a container has any)" };
-        let text = format!("the containers have no {name}{root}: {without}");
-        findings.push(Finding::new("capability-refused", Severity::Info, text));
+    for (name, without) in WITHOUT {
+        if wanted.capabilities.iter().any(|asked| asked == name) && !inside.capabilities.iter().any(|has| has == name) {
+            let root = if wanted.user.starts_with("0:") { "" } else { " (only root in a container has any)" };
+            let text = format!("the containers have no {name}{root}: {without}");
+            findings.push(Finding::new("capability-refused", Severity::Info, text));
+        }
     }
-    let mut asked = berth.cores.clone();
+    let mut asked = wanted.labels.cores.clone();
     asked.sort_unstable();
-    if inside.cpus != asked {
-        let [got, asked] = [&inside.cpus, &asked].map(|list| cores::format_list(list));
-        let text = format!("the container {} may use cores {got} where {asked} were asked for", berth.name);
-        findings.push(Finding::new("cpuset-not-honoured", Severity::Error, text));
+    let cpus = ("cores", &inside.cpus, &asked);
+    let mems = ("NUMA nodes", &inside.mems, &wanted.mems);
+    for (what, got, asked) in [cpus, mems] {
+        if got != asked && !asked.is_empty() {
+            let [got, asked] = [got, asked].map(|list| cores::format_list(list));
+            let name = &wanted.labels.name;
+            let text = format!("the container {name} may use {what} {got} where {asked} were asked for");
+            findings.push(Finding::new("cpuset-not-honoured", Severity::Error, text));
+        }
+    }
+    // The kernel rounds a limit down to a page.
+    if wanted.memory_bytes.is_some_and(|asked| inside.memory_max_bytes.is_none_or(|limit| limit > asked)) {
+        let text = format!("the engine gave the container {} no memory limit", wanted.labels.name);
+        findings.push(Finding::new("memory-limit-not-honoured", Severity::Warning, text));
     }
     findings
+}
+
+/// Memory that will hardly do.
+fn too_little(berth: &Berth, share: &Share) -> Vec<Finding> {
+    let (name, needed) = (&berth.name, show(berth.memory_bytes));
+    let limit = share.memory_bytes.filter(|&limit| limit < berth.memory_bytes).map(|limit| {
+        let text = format!("the container {name} needs about {needed} and its limit is {}: see --memory", show(limit));
+        Finding::new("memory-limit-tight", Severity::Warning, text)
+    });
+    let far = share.is_far.then(|| {
+        let text = format!(
+            "the container {name} is not bound to the NUMA nodes of its cores: they have less than is needed there"
+        );
+        Finding::new("memory-far", Severity::Warning, text)
+    });
+    limit.into_iter().chain(far).collect()
 }

@@ -34,6 +34,14 @@ pub fn take_over(path: &Path) -> anyhow::Result<Takeover> {
     findings.extend(compose::judge(&old.services, &HostInfo::capture().topology));
     let mut core_sets = Vec::new();
     for service in &old.services {
+        if service.cpus_unclear {
+            return Err(Stop::Usage.error(format!(
+                "{}: the cpuset of service '{}' is not understood ({}): write its CPUs like 0-7,16",
+                path.display(),
+                service.name.escape_debug(),
+                findings.iter().map(|finding| &*finding.text).find(|text| text.contains("cpuset")).unwrap_or_default()
+            )));
+        }
         let set = service.cpus.clone().unwrap_or_else(|| allowed.clone());
         let outside: Vec<usize> = set.iter().copied().filter(|core| !allowed.contains(core)).collect();
         if !outside.is_empty() {
@@ -118,6 +126,11 @@ mod tests {
         let codes: BTreeSet<&str> = taken.findings.iter().map(|finding| finding.code.as_str()).collect();
         assert!(codes.contains("cpuset-shared") && codes.contains("mount-left-out"), "{codes:?}");
 
+        for unclear in ["${NO_SUCH_CPUS}", "0-x", "[0, 1]"] {
+            std::fs::write(&path, format!("services:\n  a:\n    cpuset: {unclear}\n")).unwrap();
+            let error = take_over(&path).unwrap_err();
+            assert!(format!("{error}").contains("service 'a' is not understood"), "{unclear}: {error}");
+        }
         std::fs::write(&path, "services:\n  a:\n    cpuset: '0-8000'\n").unwrap();
         let error = take_over(&path).unwrap_err();
         assert!(format!("{error}").contains("service 'a'") && format!("{error}").contains("8000"), "{error}");

@@ -1,7 +1,7 @@
 //! Why a model cannot do a part of a sector's way, and the smallest change with which it could.
 
-use super::choose::{Kind, has_memory, menus};
 use super::limits::slots;
+use super::menus::{Kind, Menus, has_memory};
 use super::pack::{Block, Grid};
 use crate::phase::Phase;
 use crate::plan::rates::Rate;
@@ -27,7 +27,8 @@ pub fn why_not(scenario: &Scenario, sku: &Sku, rates: &[Rate], phases: &[Phase])
         return format!("sku '{}': no rate of {} holds for it", sku.name, missing.join(" and "));
     }
     let does_all = |kinds: &Vec<Kind>| phases.iter().all(|phase| kinds.iter().any(|kind| kind.does(*phase)));
-    let candidates = menus(scenario, sku, rates).into_iter().filter(does_all);
+    let menus = Menus::new(scenario, sku, rates);
+    let candidates = menus.iter().filter(does_all);
     let least = candidates.map(|kinds| (shortages(scenario, sku, &kinds), kinds)).min_by(|(a, _), (b, _)| {
         let worst = |all: &[Shortage]| all.iter().map(|shortage| shortage.ratio).fold(0.0, f64::max);
         a.len().cmp(&b.len()).then(worst(a).total_cmp(&worst(b)))

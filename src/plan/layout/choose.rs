@@ -349,6 +349,7 @@ mod tests {
     use super::super::why_not;
     use super::*;
     use crate::plan::rates::from_entry;
+    use proptest::prelude::*;
 
     const BOX: &str = "
         target = '1 PiB per 30 days'
@@ -447,17 +448,18 @@ mod tests {
         assert_eq!((small.per_h[0], small.bounds.clone()), (0.5, vec![Some(Bound::VolumeSpace)]));
         assert_eq!(small.sectors_in_flight, 2.0);
         let ruled = with("size = '20 TiB'\ncount = 3\ninstances = 1");
-        assert_eq!(ruled.label(), "3 x p1 on 2 cores, 1 x p2 on 8 cores");
+        // One p2 would be fast enough for three p1, but each volume needs its own.
+        assert_eq!(ruled.label(), "3 x p1 on 2 cores, 3 x p2 on 8 cores");
         assert_eq!(
             ruled.core_sets.iter().map(|set| set.volume).collect::<Vec<_>>(),
-            [Some(0), Some(1), Some(2), Some(0)]
+            [Some(0), Some(1), Some(2), Some(0), Some(1), Some(2)]
         );
         let error = refusal(&BOX.replace(
             "[[rate]]\n        phase = 'p1'",
             "[[sku.volume]]\nsize = '300 GiB'\n[[rate]]\n        phase = 'p1'",
         ));
         assert!(
-            error.contains("holds 384 GiB and its largest volume has 300 GiB: a volume of 384 GiB would do"),
+            error.contains("a sector holds 384 GiB and its largest volume has 300 GiB: a volume of 384 GiB would do"),
             "{error}"
         );
     }
@@ -525,5 +527,124 @@ mod tests {
             ("8 x p1 on 2 cores, 2 x p2 on 8 cores", vec![2.0])
         );
         assert_eq!(layout.lanes[0].rates[0].instances, 8);
+    }
+
+    /// A slow volume beside a fast one takes what it can and leaves the rest to the other.
+    #[test]
+    fn a_slow_volume_does_not_slow_the_others() {
+        let with = |volumes: &str| {
+            one(&BOX.replace("[[rate]]\n        phase = 'p1'", &format!("{volumes}\n[[rate]]\n        phase = 'p1'")))
+        };
+        let fast = "[[sku.volume]]\nsize = '20 TiB'\nread = '1 GiB/s'\nwrite = '1 GiB/s'";
+        let slow = "[[sku.volume]]\nsize = '400 GiB'\nread = '10 MiB/s'\nwrite = '10 MiB/s'";
+        let (alone, both) = (with(fast), with(&format!("{slow}\n{fast}")));
+        assert_eq!((alone.per_h.clone(), both.per_h.clone()), (vec![2.0], vec![2.0]));
+        assert!(both.core_sets.iter().all(|set| set.volume == Some(1)), "{both:?}");
+    }
+
+    /// The text of a small model with rates for all phases.
+    fn small() -> impl Strategy<Value = String> {
+        let volume = (300u32..3000, 20u32..600, 0u32..4);
+        let rate = |cores| (1u32..cores, 20u32..300, 1u32..4, 0u32..3);
+        let machine = (2u32..24, 40u32..900, proptest::collection::vec(volume, 0..4), 0u32..60);
+        let rates = (proptest::collection::vec(rate(5), 1..3), rate(8), rate(8));
+        (machine, rates, 0usize..3, 0usize..3, 0usize..4).prop_map(|(machine, rates, precommit, p4, phases)| {
+            let (cores, memory, volumes, network) = machine;
+            let precommit = ["side by side", "in turn", "either"][precommit];
+            let p4 = ["anywhere", "elsewhere", "same machine"][p4];
+            let phases = ["'p1','p2'", "'p1','p2','c1'", "'p1','p2','c1','p4'", "'p1'"][phases];
+            let mut text = format!(
+                "target='1 sectors/h'\nminimise='machines'\nphases=[{phases}]\n[rules]\nprecommit='{precommit}'\np4='{p4}'\n\
+                 [[sku]]\nname='box'\ncores={cores}\nmemory='{memory} GiB'\nnetwork='{} MiB/s'\n",
+                network + 1
+            );
+            for (size, rate, instances) in volumes {
+                text += &format!("[[sku.volume]]\nsize='{size} GiB'\nread='{rate} MiB/s'\nwrite='{rate} MiB/s'\n");
+                text += &if instances > 0 { format!("instances={instances}\n") } else { String::new() };
+            }
+            let rates = rates.0.into_iter().map(|rate| ("p1", rate)).chain([("p2", rates.1), ("p4", rates.2)]);
+            for (phase, (cores, minutes, batch, more)) in rates.chain([("c1", (1, 1, 1, 0))]) {
+                for (instances, slower) in (0..=more).map(|step| (1 + 3 * step, 1 + step)) {
+                    text += &format!("[[rate]]\nphase='{phase}'\ncores={cores}\ntime='{} min'\n", minutes * slower * batch);
+                    text += &format!("instances={instances}\nbatch={batch}\n");
+                }
+            }
+            text
+        })
+    }
+
+    /// The best output of each stage, and of all stages at once.
+    fn best(scenario: &Scenario, rates: &[Rate]) -> Vec<f64> {
+        let layouts = cut(scenario, &scenario.skus[0], rates).unwrap().layouts;
+        let most = |of: &dyn Fn(&MachineLayout) -> f64| layouts.iter().map(of).fold(0.0, f64::max);
+        let stages = 0..Stage::of(scenario).len();
+        let each = stages.map(|stage| most(&|layout| layout.per_h[stage]));
+        each.chain([most(&|layout| layout.per_h.iter().copied().fold(f64::INFINITY, f64::min))]).collect()
+    }
+
+    /// Ways in which a model may have more.
+    fn richer(sku: &Sku) -> Vec<Sku> {
+        let with = |change: &dyn Fn(&mut Sku)| {
+            let mut sku = sku.clone();
+            change(&mut sku);
+            sku
+        };
+        let mut all = vec![
+            with(&|sku| sku.memory += 2f64.powi(36)),
+            with(&|sku| sku.cores += 1),
+            with(&|sku| sku.network = sku.network.map(|rate| rate * 1.5)),
+        ];
+        if let Some(first) = sku.volumes.first() {
+            let more = Volume { size: 4e11, read: Some(1e7), ..first.clone() };
+            all.push(with(&|sku| sku.volumes.push(more.clone())));
+            all.push(with(&|sku| sku.volumes.insert(0, first.clone())));
+            all.push(with(&|sku| sku.volumes[0].size *= 1.7));
+            all.push(with(&|sku| sku.volumes[0].read = first.read.map(|rate| rate * 2.0)));
+            all.push(with(&|sku| sku.volumes[0].instances = first.instances.map(|most| most + 1)));
+        }
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn more_of_anything_never_lowers_the_best_output(text in small()) {
+            let (scenario, rates) = parts(&text);
+            let before = best(&scenario, &rates);
+            for sku in richer(&scenario.skus[0]) {
+                let more = Scenario { skus: vec![sku.clone()], ..scenario.clone() };
+                let after = best(&more, &rates);
+                for (before, after) in before.iter().zip(&after) {
+                    prop_assert!(*after >= before * (1.0 - 1e-9), "{before} to {after} with {sku:?}\n{text}");
+                }
+            }
+        }
+
+        #[test]
+        fn p1_and_p2_share_a_volume_that_they_both_can_use(text in small()) {
+            let (scenario, rates) = parts(&text);
+            for layout in &cut(&scenario, &scenario.skus[0], &rates).unwrap().layouts {
+                let doing = |phase: Phase| {
+                    let sets = layout.core_sets.iter().filter(move |set| layout.lanes[set.lane].does(phase));
+                    sets.map(|set| set.volume).collect::<std::collections::BTreeSet<_>>()
+                };
+                if scenario.plans(Phase::P2) {
+                    prop_assert_eq!(doing(Phase::P1), doing(Phase::P2));
+                }
+                let total: f64 = layout.groups.iter().map(|group| group.per_h).sum();
+                prop_assert!(layout.groups.is_empty() || layout.per_h[0] <= total * (1.0 + 1e-9));
+            }
+        }
+
+        #[test]
+        fn what_cannot_be_has_a_reason_and_a_change_that_helps(text in small()) {
+            let (scenario, rates) = parts(&text);
+            let layouts = cut(&scenario, &scenario.skus[0], &rates).unwrap().layouts;
+            for (index, stage) in Stage::of(&scenario).into_iter().enumerate() {
+                if layouts.iter().all(|layout| layout.per_h[index] == 0.0) {
+                    let why = why_not(&scenario, &scenario.skus[0], &rates, &stage.phases(&scenario));
+                    prop_assert!(why.contains(" would do"), "{why}\n{text}");
+                }
+            }
+        }
     }
 }

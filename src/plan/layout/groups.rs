@@ -181,10 +181,10 @@ mod tests {
     #[test]
     fn p1_and_p2_of_a_volume_stand_together() {
         let rooms = vec![room(0, [1, 1], 9.0), room(1, [1, 1], 9.0), room(2, [9, 9], 0.5)];
-        let groups = Spread::new(rooms, &[1.0, 2.0], [3, 2]).all([3, 2]).unwrap();
-        // The third p1 has no p2 on its volume unless a p2 is taken from a faster volume.
-        assert_eq!(sum(&groups), 2.0);
-        assert_eq!(groups.len(), 2);
+        let spread = Spread::new(rooms, &[1.0, 2.0], [3, 3]);
+        // Two p2 are worth most on the fast volumes, and a third p1 finds none beside it.
+        assert_eq!((sum(&spread.groups([3, 2])), spread.all([3, 2])), (2.0, None));
+        assert_eq!((sum(&spread.groups([3, 3])), spread.all([3, 3]).map(|groups| groups.len())), (2.5, Some(3)));
     }
 
     #[test]

@@ -304,8 +304,8 @@ mod tests {
         let (scenario, purchase) = planned(ALL);
         let (several, same) = planned(&ALL.replace("time = '40 min'", "time = '160 min'\n        batch = 4"));
         assert_eq!(purchase.total, same.total);
-        let [one, four] =
-            [(&scenario, &purchase), (&several, &same)].map(|(scenario, purchase)| simulate(scenario, purchase, 30, 1).unwrap());
+        let [one, four] = [(&scenario, &purchase), (&several, &same)]
+            .map(|(scenario, purchase)| simulate(scenario, purchase, 30, 1).unwrap());
         assert_eq!((one.steady_per_day, mean(&one, "p2")), (four.steady_per_day, mean(&four, "p2")));
     }
 

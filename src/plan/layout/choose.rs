@@ -546,16 +546,19 @@ mod tests {
     fn small() -> impl Strategy<Value = String> {
         let volume = (300u32..3000, 20u32..600, 0u32..4);
         let rate = |cores| (1u32..cores, 20u32..300, 1u32..4, 0u32..3);
-        let machine = (2u32..24, 40u32..900, proptest::collection::vec(volume, 0..4), 0u32..60);
+        let cores = (1u32..4, 1u32..4, 1u32..9, any::<bool>());
+        let machine = (cores, 40u32..900, proptest::collection::vec(volume, 0..4), 0u32..60);
         let rates = (proptest::collection::vec(rate(5), 1..3), rate(8), rate(8));
         (machine, rates, 0usize..3, 0usize..3, 0usize..4).prop_map(|(machine, rates, precommit, p4, phases)| {
-            let (cores, memory, volumes, network) = machine;
+            let ((nodes, groups, group, has_groups), memory, volumes, network) = machine;
+            let l3 = if has_groups { format!("l3_groups={}", nodes * groups) } else { String::new() };
+            let cores = nodes * groups * group;
             let precommit = ["side by side", "in turn", "either"][precommit];
             let p4 = ["anywhere", "elsewhere", "same machine"][p4];
             let phases = ["'p1','p2'", "'p1','p2','c1'", "'p1','p2','c1','p4'", "'p1'"][phases];
             let mut text = format!(
                 "target='1 sectors/h'\nminimise='machines'\nphases=[{phases}]\n[rules]\nprecommit='{precommit}'\np4='{p4}'\n\
-                 [[sku]]\nname='box'\ncores={cores}\nmemory='{memory} GiB'\nnetwork='{} MiB/s'\n",
+                 [[sku]]\nname='box'\ncores={cores}\nnuma_nodes={nodes}\n{l3}\nmemory='{memory} GiB'\nnetwork='{} MiB/s'\n",
                 network + 1
             );
             for (size, rate, instances) in volumes {
@@ -591,7 +594,7 @@ mod tests {
         };
         let mut all = vec![
             with(&|sku| sku.memory += 2f64.powi(36)),
-            with(&|sku| sku.cores += 1),
+            with(&|sku| sku.cores += sku.l3_groups.unwrap_or(sku.numa_nodes)),
             with(&|sku| sku.network = sku.network.map(|rate| rate * 1.5)),
         ];
         if let Some(first) = sku.volumes.first() {

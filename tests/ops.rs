@@ -2,6 +2,7 @@
 
 #[path = "support/absent.rs"]
 mod absent;
+mod common;
 #[path = "support/docker_compose.rs"]
 mod docker_compose;
 
@@ -10,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use clap::Parser;
+use common::{Home, read_json};
 use sealbench::cli::{Cli, run};
 use sealbench::error::exit_code;
 use sealbench::plan::ops::Target;
@@ -108,7 +110,7 @@ fn the_notes_machines_have_four_groups_and_three_provers() {
 
 #[test]
 fn every_container_is_confined_and_every_command_is_one_that_sealbench_takes() {
-    for plan in [planned(NOTES), evil()] {
+    for plan in [planned(NOTES), planned(&batches()), evil()] {
         let (_home, dir) = written(&plan);
         for model in names(&dir).into_iter().filter(|name| dir.join(name).is_dir()) {
             for (name, service) in compose(&dir.join(model))["services"].as_object().unwrap() {
@@ -121,6 +123,8 @@ fn every_container_is_confined_and_every_command_is_one_that_sealbench_takes() {
                 }
                 assert_eq!((&service["read_only"], &service["environment"]["TMPDIR"]), (&true.into(), &"/tmp".into()));
                 let words = service["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap());
+                // Compose puts the numbers of sectors in.
+                let words = words.map(|word| if word.ends_with("_SECTOR:?}") { "0" } else { word });
                 let words: Vec<&str> = std::iter::once("sealbench").chain(words).collect();
                 Cli::try_parse_from(&words).unwrap_or_else(|e| panic!("{words:?}: {e}"));
             }
@@ -131,7 +135,7 @@ fn every_container_is_confined_and_every_command_is_one_that_sealbench_takes() {
 #[test]
 fn compose_files_follow_the_public_schema() {
     let validator = jsonschema::validator_for(&serde_json::from_str(SCHEMA).unwrap()).unwrap();
-    for plan in [planned(NOTES), evil()] {
+    for plan in [planned(NOTES), planned(BATCH), planned(&batches()), evil()] {
         let (_home, dir) = written(&plan);
         for model in names(&dir).into_iter().filter(|name| dir.join(name).is_dir()) {
             let document = compose(&dir.join(model));
@@ -158,6 +162,93 @@ fn docker_compose_takes_the_files_and_reads_the_same_words() {
             assert_eq!(single(shown["services"]["p1-0"]["labels"]["sealbench.model"].as_str().unwrap()), EVIL_NAME);
         }
     }
+}
+
+/// The commands of a machine's containers by name.
+fn commands(dir: &Path) -> Vec<(String, Vec<String>)> {
+    let document = compose(dir);
+    let words = |service: &Value| {
+        service["command"].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_string()).collect()
+    };
+    document["services"].as_object().unwrap().iter().map(|(name, service)| (name.clone(), words(service))).collect()
+}
+
+/// The notes with two sectors in each p1.
+fn batches() -> String {
+    NOTES.replacen("cores = 8\n", "cores = 8\nbatch = 2\n", 1).replace("\"256 GiB\"", "\"512 GiB\"")
+}
+
+/// Two sectors that p1 labels together, with p2 and p1 side by side.
+const BATCH: &str = "
+    sector_size = '2 KiB'
+    phases = ['p1', 'p2']
+    target = '1 sectors per hour'
+    minimise = 'machines'
+    [[sku]]
+    name = 'box'
+    cores = 2
+    memory = '16 GiB'
+    [[sku.volume]]
+    mount = '/mnt/a'
+    size = '1 TiB'
+    [[rate]]
+    phase = 'p1'
+    cores = 1
+    batch = 2
+    time = '1 min'
+    [[rate]]
+    phase = 'p2'
+    cores = 1
+    batch = 4
+    time = '1 min'
+";
+
+#[test]
+fn all_sectors_of_a_batch_go_through_p2() {
+    let (_dir, dir) = written(&planned(BATCH));
+    let home = Home::new();
+    let of = commands(&dir.join("1-box"));
+    assert_eq!(of.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["p1-0", "p2-0"]);
+    for (name, words) in of {
+        let mut words: Vec<String> =
+            words.iter().map(|word| word.replace("/sectors/${P2_0:?}", "/sectors/${P1_0:?}")).collect();
+        if let Some(pages) = words.iter().position(|word| word == "--pages") {
+            words.drain(pages..pages + 2);
+        }
+        let words: Vec<String> = words.iter().map(|word| word.replace("/sectors/${P1_0:?}", "batch")).collect();
+        let file = format!("{name}.json");
+        let words: Vec<&str> = words.iter().map(String::as_str).chain(["--json", &file]).collect();
+        home.run(&words).success();
+        let phase = &read_json(&home.path(&file))["phases"][0];
+        assert_eq!(phase["sectors"], 2, "{name}");
+    }
+    let record = read_json(&home.path("p2-0.json"));
+    assert_eq!(record["phases"][0]["output"]["comm_r"].as_str().unwrap().len(), 2 * 64 + 1, "{record}");
+}
+
+#[test]
+fn all_sectors_of_a_batch_go_through_c1_and_p4() {
+    let (_home, dir) = written(&planned(&batches()));
+    let large = dir.join("1-128-cores");
+    let services = compose(&large)["services"].clone();
+    let of: Vec<(String, String)> =
+        commands(&large).into_iter().take(4).map(|(name, words)| (name, words.join(" "))).collect();
+    let run = "run --sector-size 32GiB --phases";
+    let expected = [
+        ("p1-0", format!("{run} p1 --pages 1GiB --sectors 2 --run-dir /sectors/${{P1_0:?}}")),
+        ("p2-c1-0", format!("{run} c1 --run-dir /sectors/${{P2_C1_0:?}} --sector 1")),
+        ("p2-c1-0-batch", format!("{run} p2 --sectors 2 --run-dir /sectors/${{P2_C1_0:?}}")),
+        ("p2-c1-0-sector-0", format!("{run} c1 --run-dir /sectors/${{P2_C1_0:?}} --sector 0")),
+    ];
+    let mut sorted = of.clone();
+    sorted.sort();
+    assert_eq!(sorted, expected.map(|(name, words)| (name.to_string(), words)));
+    for (name, before) in [("p2-c1-0-sector-0", "p2-c1-0-batch"), ("p2-c1-0", "p2-c1-0-sector-0")] {
+        assert_eq!(services[name]["depends_on"][before]["condition"], "service_completed_successfully");
+    }
+    let proof = commands(&dir.join("2-64-cores")).remove(0).1;
+    assert!(proof.contains(&"${P4_0_SECTOR:?}".to_string()), "{proof:?}");
+    assert!(fs::read_to_string(dir.join("2-64-cores/.env")).unwrap().contains("\nP4_0_SECTOR=0\n"));
 }
 
 #[test]

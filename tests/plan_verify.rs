@@ -60,7 +60,7 @@ fn a_layout_larger_than_this_machine_is_tried_as_far_as_it_goes() {
         assert!(row.contains(planned) && row.contains("not comparable"), "{row}");
         assert!(slow_down(row) > 0.0, "{row}");
     }
-    home.run(&["plan", "s.toml", "--verify", "no such model"]).fails(2, &["no machine 'no such model'", "128 cores"]);
+    home.run(&["plan", "s.toml", "--verify=no such model"]).fails(2, &["no machine 'no such model'", "128 cores"]);
 }
 
 #[test]
@@ -70,7 +70,8 @@ fn a_rate_that_the_machine_does_not_reach_refutes_the_plan() {
     }
     let home = Home::new();
     fs::write(home.path("s.toml"), two_cores("1")).unwrap();
-    let ended = home.run(&words("plan s.toml --verify --verify-size 2KiB")).success();
+    // The option stands before the scenario, which is no model's name.
+    let ended = home.run(&words("plan --verify s.toml --verify-size 2KiB")).success();
     assert!(ended.stdout.contains("p2:1x1") && !ended.stdout.contains("not comparable"), "{}", ended.stdout);
     // No core hashes the columns of a billion such sectors in an hour.
     fs::write(home.path("s.toml"), two_cores("1e9")).unwrap();

@@ -28,6 +28,7 @@ const EXAMPLES: &str = "Examples:
   sealbench plan SCENARIO.toml --simulate 365       and see whether it comes out
   sealbench plan SCENARIO.toml --minimise cost --json plan.json
   sealbench plan SCENARIO.toml --verify             try the first model's layout on this machine
+  sealbench plan SCENARIO.toml --verify='64 cores'  or that of another one
   sealbench plan SCENARIO.toml --simulate 90 --xlsx plan.xlsx --html plan.html --ops ops
 
 The scenario says what is to be put out, which machines there are and how fast they are; docs/plan.md describes it. Rates come from it or from
@@ -51,9 +52,9 @@ pub struct PlanArgs {
     /// Seed of the simulation
     #[arg(long, value_name = "N", default_value_t = 0, requires = "simulate")]
     seed: u64,
-    /// Run the layout of a model for real, as far as this machine can, and compare the rates under load with the plan's; exit code 4 if one is
-    /// more than a tenth lower
-    #[arg(long, value_name = "SKU", num_args = 0..=1, default_missing_value = "auto")]
+    /// Run the layout of a model (--verify=SKU; alone the plan's first) for real, as far as this machine can, and compare the rates under load
+    /// with the plan's; exit code 4 if one is more than a tenth lower
+    #[arg(long, value_name = "SKU", num_args = 0..=1, require_equals = true, default_missing_value = "auto")]
     verify: Option<String>,
     /// Size of the sectors of --verify [default: 8MiB]
     #[arg(long, value_name = "SIZE", requires = "verify")]

@@ -36,7 +36,8 @@ pub fn in_flight(scenario: &Scenario, purchase: &Purchase) -> Vec<InFlight> {
 fn mean_time_s(purchase: &Purchase, phase: Phase) -> f64 {
     let (mut time, mut weight) = (0.0, 0.0);
     for count in purchase.machines.iter().flat_map(|machines| &machines.layouts) {
-        let lanes = count.layout.lanes.iter().filter_map(|lane: &Lane| Some((lane, lane.phase_s(phase)?)));
+        let together = |lane: &Lane| if phase <= Phase::P2 { lane.batch } else { 1 };
+        let lanes = count.layout.lanes.iter().filter_map(|lane| Some((lane, lane.phase_s(phase, together(lane))?)));
         for (lane, phase_s) in lanes {
             let share = lane.sectors_per_h * f64::from(count.machines);
             time += share * phase_s;

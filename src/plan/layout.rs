@@ -1,13 +1,16 @@
 //! Layouts: how a machine is cut into instances of the phases, and what that puts out.
 
 mod choose;
+mod groups;
 mod impossible;
 mod limits;
+mod menus;
 mod pack;
 
 pub use choose::{Cut, cut};
+pub use groups::Group;
 pub use impossible::why_not;
-pub use limits::{Volumes, network_bytes, parameter_bytes};
+pub use limits::{busy_s, network_bytes, parameter_bytes, slots};
 
 use serde::Serialize;
 
@@ -98,9 +101,26 @@ impl Lane {
         }
     }
 
-    /// Time of a phase for what it takes together, seconds; `None` if it does not do that phase.
-    pub fn phase_s(&self, phase: Phase) -> Option<f64> {
-        self.rates.iter().find(|rate| rate.phase == phase).map(Rate::run_s)
+    /// Whether it does a phase.
+    pub fn does(&self, phase: Phase) -> bool {
+        self.phases.contains(&phase)
+    }
+
+    /// What one of its instances puts out, sectors per hour.
+    pub fn instance_per_h(&self) -> f64 {
+        f64::from(self.batch) / self.job_s * 3600.0
+    }
+
+    /// Time of a phase for so many sectors, seconds; `None` if it does not do that phase. p1 labels a batch together, the other phases take one
+    /// sector after the other.
+    pub fn phase_s(&self, phase: Phase, sectors: u32) -> Option<f64> {
+        let rate = self.rates.iter().find(|rate| rate.phase == phase)?;
+        let sectors = f64::from(sectors);
+        Some(if phase == Phase::P1 {
+            rate.run_s() * (sectors / f64::from(rate.batch)).max(1.0)
+        } else {
+            rate.sector_s() * sectors
+        })
     }
 }
 
@@ -166,6 +186,8 @@ pub struct MachineLayout {
     pub sectors_in_flight: f64,
     /// Share of its volumes' time that reading and writing takes then; 0 without measured volumes.
     pub volume_load: f64,
+    /// The instances before p4 by volume; a sector stays on its volume.
+    pub groups: Vec<Group>,
     /// Where each instance sits.
     pub core_sets: Vec<CoreSet>,
 }

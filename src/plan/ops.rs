@@ -25,6 +25,7 @@ use crate::sector::SectorSize;
 
 use super::layout::MachineLayout;
 use super::planner::Plan;
+use super::purchase::LayoutCount;
 use super::scenario::{Sku, Volume};
 use instance::{Instance, Place};
 
@@ -69,17 +70,29 @@ struct Machine<'a> {
     mounts: Vec<Option<String>>,
     pages: Pages,
     sector_size: String,
+    /// Sectors that p1 labels together.
+    batch: u32,
+    /// Whether a sector that is proved here may be one of several in its directory.
+    proves_batches: bool,
 }
 
 impl<'a> Machine<'a> {
-    /// The error is a sentence: a mount that is no path, or that two volumes have.
-    fn new(sku: &'a Sku, layout: &'a MachineLayout, count: u32, sector_bytes: f64) -> Result<Machine<'a>, String> {
+    /// The machines of a plan that are cut alike. The error is a sentence: a mount that is no path, or that two volumes have.
+    fn new(
+        plan: &Plan,
+        sku: &'a Sku,
+        LayoutCount { machines, layout }: &'a LayoutCount,
+    ) -> Result<Machine<'a>, String> {
         let instances = Instance::all(sku, layout);
         let mounts = mounts(sku).map_err(|e| format!("sku '{}': {e}", sku.name.escape_debug()))?;
         let in_gib = |instance: &Instance| instance.lane.huge_memory % (Pages::GIB.kib * 1024) as f64 == 0.0;
         let pages = if instances.iter().all(in_gib) { Pages::GIB } else { Pages::MIB };
-        let sector_size = SectorSize::try_from(sector_bytes as u64)?.to_string();
-        Ok(Machine { sku, layout, count, instances, mounts, pages, sector_size })
+        let sector_size = SectorSize::try_from(plan.scenario.sector_bytes as u64)?.to_string();
+        let all = plan.purchase.machines.iter().flat_map(|machines| &machines.layouts);
+        let most = all.map(|count| batch(&count.layout)).max().unwrap_or(1);
+        let proves_batches = most > 1 && layout.lane(Phase::P4).is_some();
+        let (count, batch) = (*machines, batch(layout));
+        Ok(Machine { sku, layout, count, instances, mounts, pages, sector_size, batch, proves_batches })
     }
 
     fn mount(&self, volume: usize) -> Option<&str> {
@@ -129,6 +142,11 @@ impl<'a> Machine<'a> {
         }
         files
     }
+}
+
+/// Sectors that p1 labels together in a layout.
+fn batch(layout: &MachineLayout) -> u32 {
+    layout.lane(Phase::P1).map_or(1, |lane| lane.batch)
 }
 
 /// Where each volume is mounted, if the scenario says it.
@@ -252,8 +270,7 @@ fn fill(dir: &Path, plan: &Plan) -> anyhow::Result<()> {
         let Some(sku) = scenario.skus.iter().find(|sku| sku.name == machines.sku) else { continue };
         for count in &machines.layouts {
             number += 1;
-            let machine = Machine::new(sku, &count.layout, count.machines, scenario.sector_bytes)
-                .map_err(|e| Stop::Usage.error(e))?;
+            let machine = Machine::new(plan, sku, count).map_err(|e| Stop::Usage.error(e))?;
             let name = quote::directory(number, &count.layout);
             let inside = dir.join(&name);
             fs::create_dir(&inside).with_context(|| format!("cannot make {}", inside.display()))?;

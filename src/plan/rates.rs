@@ -103,6 +103,11 @@ impl Rate {
         3600.0 * f64::from(self.batch) / self.sectors_per_h
     }
 
+    /// Time of an instance for one sector of a run, seconds.
+    pub fn sector_s(&self) -> f64 {
+        3600.0 / self.sectors_per_h
+    }
+
     /// Whether it holds for a model.
     pub fn holds_for(&self, sku: &str) -> bool {
         self.skus.is_empty() || self.skus.iter().any(|name| name == sku)

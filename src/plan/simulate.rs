@@ -158,6 +158,7 @@ fn failures(scenario: &Scenario, days: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::phase::Phase;
     use crate::plan::planner::plan;
 
     fn planned(text: &str) -> (Scenario, Purchase) {
@@ -283,6 +284,29 @@ mod tests {
         assert!(result.verdict.contains("before p4"), "{}", result.verdict);
         let full: Vec<&Scratch> = result.scratch.iter().filter(|scratch| scratch.sku == "a").collect();
         assert!(full[0].peak_bytes <= full[0].room_bytes.unwrap());
+    }
+
+    #[test]
+    fn p2_takes_no_sectors_of_other_volumes() {
+        let (scenario, mut purchase) = planned(&ALL.replace("count = 2", "count = 2\n        instances = 4"));
+        let layout = &mut purchase.machines.iter_mut().find(|machines| machines.sku == "a").unwrap().layouts[0].layout;
+        let lane = layout.lanes.iter().position(|lane| lane.does(Phase::P2)).unwrap();
+        let seconds: Vec<_> = layout.core_sets.iter_mut().filter(|set| set.lane == lane).collect();
+        assert_eq!(seconds.iter().map(|set| set.volume).collect::<Vec<_>>(), [Some(0), Some(1)]);
+        seconds.into_iter().for_each(|set| set.volume = Some(0));
+        let result = simulate(&scenario, &purchase, 30, 1).unwrap();
+        assert_eq!(result.is_confirmed, Some(false));
+        assert!(result.verdict.contains("before p2"), "{}", result.verdict);
+    }
+
+    #[test]
+    fn p2_of_a_run_of_several_sectors_takes_one_after_the_other() {
+        let (scenario, purchase) = planned(ALL);
+        let (several, same) = planned(&ALL.replace("time = '40 min'", "time = '160 min'\n        batch = 4"));
+        assert_eq!(purchase.total, same.total);
+        let [one, four] = [(&scenario, &purchase), (&several, &same)]
+            .map(|(scenario, purchase)| simulate(scenario, purchase, 30, 1).unwrap());
+        assert_eq!((one.steady_per_day, mean(&one, "p2")), (four.steady_per_day, mean(&four, "p2")));
     }
 
     #[test]

@@ -1,16 +1,27 @@
 //! All sensible layouts of a model: every number of instances that fits, of which those stay that no other beats.
 
-use std::collections::BTreeSet;
+use std::collections::HashMap;
 
-use super::limits::{Volumes, limit_network, spread};
+use super::groups::{Group, Room, Spread};
+use super::limits::{busy_s, limit_network, through_room};
+use super::menus::{Kind, Menus, has_memory, most_on};
 use super::pack::{Block, Grid};
 use super::{Bound, CoreSet, Lane, MachineLayout, Stage};
 use crate::phase::Phase;
 use crate::plan::rates::Rate;
-use crate::plan::scenario::{Precommit, ProvingPlace, Scenario, Sku};
+use crate::plan::scenario::{Scenario, Sku, Volume};
 
 /// Most work for the layouts of a model: ways to look at times instances to place, a few seconds.
 const MOST: f64 = 2e7;
+
+/// Work of a menu, whatever there is on it.
+const MENU: f64 = 50.0;
+
+/// Groups that are looked at in the time in which an instance is placed.
+const CELLS: f64 = 50.0;
+
+/// Outputs that differ by less are equal.
+const EQUAL: f64 = 1e-10;
 
 /// The layouts of a model.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,210 +32,43 @@ pub struct Cut {
     pub looked_at: u64,
 }
 
-/// Rates of the same thing on the same cores that were measured with different numbers of instances side by side.
-#[derive(Clone, Debug)]
-pub(super) struct Family<'a> {
-    /// By instances, the fewest first.
-    rates: Vec<&'a Rate>,
-}
-
-impl<'a> Family<'a> {
-    /// The families of a phase that hold for a model.
-    pub fn of(phase: Phase, sku: &Sku, rates: &'a [Rate]) -> Vec<Family<'a>> {
-        let mut families: Vec<Family> = Vec::new();
-        for rate in rates.iter().filter(|rate| rate.phase == phase && rate.holds_for(&sku.name)) {
-            let key = |rate: &Rate| {
-                (rate.cores, rate.batch, rate.variant.clone(), rate.partitions_at_once, rate.memory.map(f64::to_bits))
-            };
-            match families.iter_mut().find(|family| key(family.rates[0]) == key(rate)) {
-                Some(family) => family.rates.push(rate),
-                None => families.push(Family { rates: vec![rate] }),
-            }
-        }
-        for family in &mut families {
-            family.rates.sort_by_key(|rate| rate.instances);
-        }
-        families
-    }
-
-    /// The rate for so many side by side: measured with as many or more; with the most if there is none.
-    pub fn rate(&self, count: u32) -> &'a Rate {
-        let enough = self.rates.iter().find(|rate| rate.instances >= count);
-        enough.unwrap_or(&self.rates[self.rates.len() - 1])
-    }
-
-    fn any(&self) -> &'a Rate {
-        self.rates[0]
-    }
-}
-
-/// A kind of instances before it is known how many: the families of its phases.
-#[derive(Clone, Debug)]
-pub(super) struct Kind<'a> {
-    phases: Vec<Phase>,
-    /// The first is that of the phase that counts for the cores; c1 is taken as it fits.
-    families: Vec<Family<'a>>,
-    c1: Option<&'a Rate>,
-}
-
-impl<'a> Kind<'a> {
-    /// Cores of each instance.
-    pub fn cores(&self) -> u32 {
-        self.families.iter().map(|family| family.any().cores).max().unwrap_or(0)
-    }
-
-    /// Sectors that an instance takes together.
-    pub fn batch(&self) -> u32 {
-        self.families[0].any().batch
-    }
-
-    /// Its name: "p2+c1 on 23 cores".
-    pub fn label(&self) -> String {
-        let phases: Vec<&str> = self.phases.iter().map(|phase| phase.name()).collect();
-        format!("{} on {} cores", phases.join("+"), self.cores())
-    }
-
-    /// Whether it does a phase.
-    pub fn does(&self, phase: Phase) -> bool {
-        self.phases.contains(&phase)
-    }
-
-    /// Memory of an instance on ordinary and on huge pages.
-    pub fn memory(&self, scenario: &Scenario) -> (f64, f64) {
-        let (mut ordinary, mut huge): (f64, f64) = (0.0, 0.0);
-        for family in &self.families {
-            let rate = family.any();
-            let needs = &scenario.needs;
-            match rate.phase {
-                Phase::P1 => huge = rate.memory.unwrap_or(needs.p1_memory * f64::from(rate.batch)),
-                Phase::P2 | Phase::C1 => ordinary = ordinary.max(rate.memory.unwrap_or(needs.p2_memory)),
-                Phase::P4 => {
-                    let at_once = f64::from(rate.partitions_at_once.unwrap_or(10));
-                    ordinary = ordinary.max(rate.memory.unwrap_or(needs.p4_parameters + at_once * needs.p4_partition));
-                }
-            }
-        }
-        (ordinary, huge)
-    }
-
-    /// Numbers of instances up to `most` above which another rate of one of its phases holds, and `most`.
-    fn steps(&self, most: u32) -> BTreeSet<u32> {
-        let rates = self.families.iter().flat_map(|family| &family.rates);
-        rates.map(|rate| rate.instances.min(most)).chain([most]).filter(|n| *n > 0).collect()
-    }
-
-    /// The lane with so many instances.
-    fn lane(&self, count: u32, scenario: &Scenario) -> Lane {
-        let mut rates: Vec<Rate> = self.families.iter().map(|family| family.rate(count).clone()).collect();
-        let batch = f64::from(self.batch());
-        let per_sector = |rate: &Rate| rate.run_s() / f64::from(rate.batch);
-        let mut job_s: f64 = rates.iter().map(|rate| per_sector(rate) * batch).sum();
-        if let Some(c1) = self.c1 {
-            job_s += per_sector(c1) * batch;
-            rates.push(c1.clone());
-        }
-        let (memory, huge_memory) = self.memory(scenario);
-        Lane {
-            phases: self.phases.clone(),
-            instances: count,
-            cores: self.cores(),
-            memory,
-            huge_memory,
-            batch: self.batch(),
-            job_s,
-            sectors_per_h: f64::from(count) * batch / job_s * 3600.0,
-            rates,
-        }
-    }
-}
-
-/// The kinds of instances that a machine may have together, in the order of the sector's way.
-pub(super) fn menus<'a>(scenario: &Scenario, sku: &Sku, rates: &'a [Rate]) -> Vec<Vec<Kind<'a>>> {
-    let of = |phase| Family::of(phase, sku, rates);
-    let c1 = |cores: u32| {
-        let fits = |rate: &&Rate| rate.phase == Phase::C1 && rate.holds_for(&sku.name) && rate.cores <= cores;
-        rates.iter().filter(fits).max_by(|a, b| a.sectors_per_h.total_cmp(&b.sectors_per_h))
-    };
-    let with_c1 = |mut kind: Kind<'a>| {
-        if scenario.plans(Phase::C1) {
-            kind.c1 = Some(c1(kind.cores())?);
-            kind.phases.push(Phase::C1);
-        }
-        Some(kind)
-    };
-    let one = |family: Family<'a>| Kind { phases: vec![family.any().phase], families: vec![family], c1: None };
-    let p1: Vec<Kind> = of(Phase::P1).into_iter().map(one).collect();
-    let p2: Vec<Kind> = of(Phase::P2).into_iter().map(one).filter_map(with_c1).collect();
-    let in_turn = of(Phase::P1).into_iter().flat_map(|p1| of(Phase::P2).into_iter().map(move |p2| [p1.clone(), p2]));
-    let in_turn = in_turn.map(|both| Kind { phases: vec![Phase::P1, Phase::P2], families: both.to_vec(), c1: None });
-    let in_turn: Vec<Kind> = in_turn.filter_map(with_c1).collect();
-    let p4: Vec<Kind> = of(Phase::P4).into_iter().map(one).collect();
-
-    let pairs = p1.iter().flat_map(|a| p2.iter().map(|b| vec![a.clone(), b.clone()]));
-    let precommits: Vec<Vec<Kind>> = match (scenario.plans(Phase::P1), scenario.plans(Phase::P2)) {
-        (true, true) => {
-            let turns = in_turn.into_iter().map(|kind| vec![kind]);
-            match scenario.rules.precommit {
-                Precommit::SideBySide => pairs.collect(),
-                Precommit::InTurn => turns.collect(),
-                Precommit::Either => pairs.chain(turns).collect(),
-            }
-        }
-        (true, false) => p1.into_iter().map(|kind| vec![kind]).collect(),
-        (false, true) => p2.into_iter().map(|kind| vec![kind]).collect(),
-        (false, false) => Vec::new(),
-    };
-    let alone = |kind: &Kind<'a>| vec![kind.clone()];
-    match (scenario.plans_precommit(), scenario.plans(Phase::P4), scenario.rules.p4) {
-        (true, false, _) => precommits,
-        (false, _, _) => p4.iter().map(alone).collect(),
-        (true, true, ProvingPlace::Elsewhere) => precommits.into_iter().chain(p4.iter().map(alone)).collect(),
-        (true, true, place) => {
-            let together = |precommit: &Vec<Kind<'a>>| {
-                p4.iter().map(|p4| [precommit.clone(), alone(p4)].concat()).collect::<Vec<_>>()
-            };
-            let both = precommits.iter().flat_map(together).collect::<Vec<_>>();
-            let apart = if place == ProvingPlace::Anywhere { precommits } else { Vec::new() };
-            let proofs = if place == ProvingPlace::Anywhere { p4.iter().map(alone).collect() } else { Vec::new() };
-            both.into_iter().chain(apart).chain(proofs).collect()
-        }
-    }
-}
-
-/// Memory for ordinary and huge pages that a model has for sealing; without a huge-page reserve the two share what there is.
-pub(super) fn has_memory(sku: &Sku, ordinary: f64, huge: f64) -> bool {
-    match sku.huge_pages {
-        Some(reserve) => huge <= reserve && ordinary <= sku.memory - reserve - sku.reserved_memory,
-        None => ordinary + huge <= sku.memory - sku.reserved_memory,
-    }
-}
-
 /// The layouts of a model that no other beats. The error is a sentence: there are too many to look at.
 pub fn cut(scenario: &Scenario, sku: &Sku, rates: &[Rate]) -> Result<Cut, String> {
-    let proof_s = slowest(Phase::P4, scenario, rates);
-    let mut search = Search { scenario, sku, stages: Stage::of(scenario), proof_s, front: Vec::new(), looked_at: 0 };
-    let menus = menus(scenario, sku, rates);
-    if menus.iter().map(|kinds| work(sku, kinds)).sum::<f64>() > MOST {
-        return Err(format!("sku '{}' can be cut in too many ways: leave out rates on few cores", sku.name));
+    let menus = Menus::new(scenario, sku, rates);
+    let mut left = MOST;
+    for kinds in menus.iter() {
+        left -= work(scenario, sku, &kinds);
+        if left < 0.0 {
+            return Err(format!(
+                "sku '{}' can be cut in too many ways: leave out rates, first of all those on few cores",
+                sku.name
+            ));
+        }
     }
-    for kinds in menus {
-        search.counts(&kinds, &mut Vec::new());
-    }
-    let Search { front, looked_at, .. } = search;
-    Ok(Cut { layouts: front, looked_at })
+    let mut search = Search::new(scenario, sku, rates);
+    menus.iter().for_each(|kinds| search.menu(kinds));
+    Ok(Cut { layouts: search.front, looked_at: search.looked_at })
 }
 
-/// About how much it takes to look at all numbers of instances: those of all kinds but the first, times the instances to place.
-fn work(sku: &Sku, kinds: &[Kind]) -> f64 {
-    let most = |kind: &Kind| f64::from(sku.cores / kind.cores().max(1));
-    let ways: f64 = kinds.iter().skip(1).map(most).product();
-    ways * kinds.iter().map(most).fold(0.0, f64::max)
+/// About how much it takes to look at all numbers of instances: those of all kinds but the first, times the instances to place, and the groups
+/// that they can make on the volumes.
+fn work(scenario: &Scenario, sku: &Sku, kinds: &[Kind]) -> f64 {
+    let most: Vec<f64> = kinds.iter().map(|kind| f64::from(kind.most(scenario, sku))).collect();
+    let ways: f64 = most.iter().skip(1).product();
+    let before_p4 = || kinds.iter().zip(&most).filter(|(kind, _)| !kind.does(Phase::P4));
+    let cells: f64 = before_p4().map(|(_, most)| most + 1.0).product();
+    let steps: f64 = kinds.iter().map(|kind| kind.steps(u32::MAX).len() as f64).product();
+    let groups = |volume: &Volume| {
+        before_p4().map(|(kind, most)| most.min(f64::from(most_on(scenario, volume, kind.batch())))).sum::<f64>()
+    };
+    let spreads = steps * cells * sku.volumes.iter().skip(1).map(groups).sum::<f64>();
+    MENU + ways * most.iter().copied().fold(0.0, f64::max) + spreads / CELLS
 }
 
-/// The longest time of a sector in a phase.
-fn slowest(phase: Phase, scenario: &Scenario, rates: &[Rate]) -> f64 {
-    let of_phase = rates.iter().filter(|rate| rate.phase == phase && scenario.plans(phase));
-    of_phase.map(Rate::run_s).fold(0.0, f64::max)
+/// The longest time of a sector in p4.
+fn longest_proof_s(scenario: &Scenario, rates: &[Rate]) -> f64 {
+    let proofs = rates.iter().filter(|rate| rate.phase == Phase::P4 && scenario.plans(Phase::P4));
+    proofs.map(Rate::sector_s).fold(0.0, f64::max)
 }
 
 struct Search<'a> {
@@ -235,25 +79,53 @@ struct Search<'a> {
     proof_s: f64,
     front: Vec<MachineLayout>,
     looked_at: u64,
+    /// The kinds of instances that are counted through now.
+    kinds: Vec<Kind<'a>>,
+    /// The most of each.
+    most: Vec<u32>,
+    /// Their groups by what instances put out and how long a sector stays.
+    spreads: HashMap<Vec<u64>, Spread>,
 }
 
-impl Search<'_> {
-    /// Tries all numbers of instances. The first kind is not counted through: as many as fit, or as a rate holds for, beat fewer.
-    fn counts(&mut self, kinds: &[Kind], later: &mut Vec<u32>) {
-        if later.len() + 1 == kinds.len() {
-            let most = self.most(kinds, later);
-            for first in kinds[0].steps(most) {
-                let counts: Vec<u32> = std::iter::once(first).chain(later.iter().rev().copied()).collect();
-                self.offer(kinds, counts);
+impl<'a> Search<'a> {
+    fn new(scenario: &'a Scenario, sku: &'a Sku, rates: &[Rate]) -> Search<'a> {
+        Search {
+            scenario,
+            sku,
+            stages: Stage::of(scenario),
+            proof_s: longest_proof_s(scenario, rates),
+            front: Vec::new(),
+            looked_at: 0,
+            kinds: Vec::new(),
+            most: Vec::new(),
+            spreads: HashMap::new(),
+        }
+    }
+
+    /// Tries all numbers of instances of these kinds.
+    fn menu(&mut self, kinds: Vec<Kind<'a>>) {
+        self.most = kinds.iter().map(|kind| kind.most(self.scenario, self.sku)).collect();
+        self.kinds = kinds;
+        self.spreads.clear();
+        self.counts(&mut Vec::new());
+    }
+
+    /// Tries all numbers of instances beside those of the last kinds. The first kind is not counted through: as many as fit, or as a rate holds
+    /// for, beat fewer.
+    fn counts(&mut self, later: &mut Vec<u32>) {
+        if later.len() + 1 == self.kinds.len() {
+            let most = self.most(later);
+            for first in self.kinds[0].steps(most) {
+                self.offer(std::iter::once(first).chain(later.iter().rev().copied()).collect());
             }
             self.looked_at += 1;
             return;
         }
         for count in 1.. {
             later.push(count);
-            let fits = self.most(kinds, later) > 0;
+            let fits = self.most(later) > 0;
             if fits {
-                self.counts(kinds, later);
+                self.counts(later);
             }
             later.pop();
             if !fits {
@@ -263,16 +135,16 @@ impl Search<'_> {
     }
 
     /// The most instances of the first kind beside those of the last ones; of the kinds between there is one.
-    fn most(&self, kinds: &[Kind], later: &[u32]) -> u32 {
+    fn most(&self, later: &[u32]) -> u32 {
         let fits = |first: u32| {
-            let mut counts = vec![1; kinds.len()];
+            let mut counts = vec![1; self.kinds.len()];
             counts[0] = first;
             for (count, given) in counts.iter_mut().rev().zip(later) {
                 *count = *given;
             }
-            self.fits(kinds, &counts)
+            self.fits(&counts)
         };
-        let (mut low, mut high) = (0, self.sku.cores + 1);
+        let (mut low, mut high) = (0, self.most[0] + 1);
         while high - low > 1 {
             let middle = low + (high - low) / 2;
             if fits(middle) { low = middle } else { high = middle }
@@ -280,87 +152,92 @@ impl Search<'_> {
         low
     }
 
-    fn fits(&self, kinds: &[Kind], counts: &[u32]) -> bool {
-        let (mut ordinary, mut huge) = (0.0, 0.0);
-        for (kind, count) in kinds.iter().zip(counts) {
+    fn fits(&self, counts: &[u32]) -> bool {
+        let (mut ordinary, mut huge, mut cores) = (0.0, 0.0, 0);
+        for ((kind, count), most) in self.kinds.iter().zip(counts).zip(&self.most) {
+            if count > most {
+                return false;
+            }
             let memory = kind.memory(self.scenario);
             ordinary += f64::from(*count) * memory.0;
             huge += f64::from(*count) * memory.1;
-            let on_volumes = !self.sku.volumes.is_empty() && !kind.does(Phase::P4);
-            if on_volumes && spread(self.scenario, self.sku, *count, kind.batch()).is_none() {
-                return false;
-            }
+            cores += kind.cores() * count;
         }
-        let cores: u32 = kinds
-            .iter()
-            .zip(counts)
-            .map(|(kind, count)| kind.cores().saturating_mul(*count))
-            .fold(0, u32::saturating_add);
-        cores <= self.sku.cores && has_memory(self.sku, ordinary, huge) && self.place(kinds, counts).is_some()
+        cores <= self.sku.cores && has_memory(self.sku, ordinary, huge) && self.place(counts).is_some()
     }
 
-    fn place(&self, kinds: &[Kind], counts: &[u32]) -> Option<Vec<Vec<u32>>> {
-        let blocks = kinds.iter().zip(counts).map(|(kind, count)| Block { cores: kind.cores(), count: *count });
+    fn place(&self, counts: &[u32]) -> Option<Vec<Vec<u32>>> {
+        let blocks = self.kinds.iter().zip(counts).map(|(kind, count)| Block { cores: kind.cores(), count: *count });
         Grid::new(self.sku, self.scenario.rules.split_l3).place(&blocks.collect::<Vec<_>>())
     }
 
     /// Takes a layout up if no other beats it, without the instances that add nothing.
-    fn offer(&mut self, kinds: &[Kind], mut counts: Vec<u32>) {
-        let full = self.output(&self.lanes(kinds, &counts));
-        if self.front.iter().any(|other| beats(&other.per_h, &full.per_h)) {
+    fn offer(&mut self, mut counts: Vec<u32>) {
+        let full = self.output(&self.lanes(&counts)).per_h;
+        if self.front.iter().any(|other| beats(&other.per_h, &full)) {
             return;
         }
         for lane in 0..counts.len() {
             while counts[lane] > 1 {
                 counts[lane] -= 1;
-                if self.output(&self.lanes(kinds, &counts)).per_h != full.per_h {
+                if !equals(&self.output(&self.lanes(&counts)).per_h, &full) {
                     counts[lane] += 1;
                     break;
                 }
             }
         }
-        let Some(layout) = self.layout(kinds, &counts) else { return };
+        let Some(layout) = self.layout(&counts) else { return };
         let size = |layout: &MachineLayout| (layout.lanes.iter().map(|lane| lane.instances).sum::<u32>(), layout.cores);
         let better = |other: &MachineLayout| {
-            beats(&other.per_h, &layout.per_h) || other.per_h == layout.per_h && size(other) <= size(&layout)
+            beats(&other.per_h, &layout.per_h) || equals(&other.per_h, &layout.per_h) && size(other) <= size(&layout)
         };
         if !self.front.iter().any(better) {
-            self.front.retain(|other| !beats(&layout.per_h, &other.per_h) && other.per_h != layout.per_h);
+            self.front.retain(|other| !beats(&layout.per_h, &other.per_h) && !equals(&other.per_h, &layout.per_h));
             self.front.push(layout);
         }
     }
 
-    fn lanes(&self, kinds: &[Kind], counts: &[u32]) -> Vec<Lane> {
-        kinds.iter().zip(counts).map(|(kind, count)| kind.lane(*count, self.scenario)).collect()
+    fn lanes(&self, counts: &[u32]) -> Vec<Lane> {
+        self.kinds.iter().zip(counts).map(|(kind, count)| kind.lane(*count, self.scenario)).collect()
+    }
+
+    /// Time for which a sector holds its storage: that of all its phases, and the wait for the seed.
+    fn flight_s(&self, lanes: &[Lane]) -> f64 {
+        let before_s: f64 = before_p4(lanes).iter().map(|lane| lane.job_s).sum();
+        let seed_s = if self.scenario.plans(Phase::C1) { self.scenario.rules.wait_seed_s } else { 0.0 };
+        let proof = lanes.iter().find(|lane| lane.does(Phase::P4));
+        before_s + seed_s + proof.map_or(self.proof_s, |lane| lane.job_s.max(self.proof_s))
+    }
+
+    /// How the instances before p4 can be spread over the volumes.
+    fn spread(&mut self, lanes: &[Lane], flight_s: f64) -> &Spread {
+        let per_h: Vec<f64> = lanes.iter().map(Lane::instance_per_h).collect();
+        let key = per_h.iter().chain([&flight_s]).map(|figure| figure.to_bits()).collect();
+        let (scenario, sku, most) = (self.scenario, self.sku, pair(self.most.iter().copied().take(lanes.len())));
+        self.spreads.entry(key).or_insert_with(|| {
+            let room = |(index, volume): (usize, &Volume)| Room {
+                volume: Some(index),
+                most: pair(lanes.iter().map(|lane| most_on(scenario, volume, lane.batch))),
+                per_h: (3600.0 / busy_s(scenario, volume)).min(through_room(scenario, volume, flight_s)),
+            };
+            let mut rooms: Vec<Room> = sku.volumes.iter().enumerate().map(room).collect();
+            if rooms.is_empty() {
+                rooms.push(Room { volume: None, most, per_h: f64::INFINITY });
+            }
+            Spread::new(rooms, &per_h, most)
+        })
     }
 
     /// What lanes put out together.
-    fn output(&self, lanes: &[Lane]) -> Output {
-        let of = |phase: Phase| lanes.iter().find(|lane| lane.phases.contains(&phase));
-        let mut flight_s = 0.0;
-        let mut precommit = (f64::INFINITY, None);
-        for lane in lanes.iter().filter(|lane| !lane.phases.contains(&Phase::P4)) {
-            flight_s += lane.job_s;
-            if lane.sectors_per_h < precommit.0 {
-                precommit = (lane.sectors_per_h, Some(Bound::Phase(lane.phases[0])));
-            }
-        }
-        let rules = &self.scenario.rules;
-        flight_s += if self.scenario.plans(Phase::C1) { rules.wait_seed_s } else { 0.0 };
-        flight_s += of(Phase::P4).map_or(self.proof_s, |lane| lane.job_s.max(self.proof_s));
-        let mut volume_s = 0.0;
-        if let Some(starts) = lanes.first().filter(|lane| !lane.phases.contains(&Phase::P4)) {
-            let places = spread(self.scenario, self.sku, starts.instances, starts.batch).unwrap_or_default();
-            let volumes = Volumes::new(self.scenario, self.sku, &places, flight_s);
-            volume_s = volumes.busy_s;
-            for (limit, bound) in [(volumes.by_rate, Bound::VolumeRate), (volumes.by_space, Bound::VolumeSpace)] {
-                if limit < precommit.0 {
-                    precommit = (limit, Some(bound));
-                }
-            }
-        }
-        let proof = of(Phase::P4).map_or((0.0, None), |lane| (lane.sectors_per_h, Some(Bound::Phase(Phase::P4))));
-        let precommit = if precommit.1.is_some() { precommit } else { (0.0, None) };
+    fn output(&mut self, lanes: &[Lane]) -> Output {
+        let flight_s = self.flight_s(lanes);
+        let groups = match before_p4(lanes) {
+            [] => Vec::new(),
+            before => self.spread(before, flight_s).groups(pair(before.iter().map(|lane| lane.instances))),
+        };
+        let precommit = (sum(&groups), self.bound(before_p4(lanes), &groups, flight_s));
+        let proof = lanes.iter().find(|lane| lane.does(Phase::P4));
+        let proof = proof.map_or((0.0, None), |lane| (lane.sectors_per_h, Some(Bound::Phase(Phase::P4))));
         let stage = |stage: &Stage| match stage {
             Stage::Precommit => precommit.clone(),
             Stage::Proof => proof.clone(),
@@ -369,41 +246,68 @@ impl Search<'_> {
         };
         let (mut per_h, mut bounds): (Vec<f64>, Vec<Option<Bound>>) = self.stages.iter().map(stage).unzip();
         limit_network(self.scenario, self.sku, &self.stages, &mut per_h, &mut bounds);
-        let starts = if self.stages[0] == Stage::Proof { 0.0 } else { per_h[0] };
-        Output { sectors_in_flight: starts * flight_s / 3600.0, volume_load: starts * volume_s / 3600.0, per_h, bounds }
+        let starts = if groups.is_empty() { 0.0 } else { per_h[0] };
+        let busy_s = |group: &Group| Some(group.per_h * busy_s(self.scenario, self.sku.volumes.get(group.volume?)?));
+        let busiest_s = groups.iter().filter_map(busy_s).fold(0.0, f64::max);
+        let volume_load = if starts > 0.0 { busiest_s / 3600.0 * starts / precommit.0 } else { 0.0 };
+        Output { sectors_in_flight: starts * flight_s / 3600.0, volume_load, per_h, bounds }
     }
 
-    fn layout(&self, kinds: &[Kind], counts: &[u32]) -> Option<MachineLayout> {
-        let lanes = self.lanes(kinds, counts);
+    /// What bounds the groups: the lane that puts out less, unless it could do more on other volumes.
+    fn bound(&self, lanes: &[Lane], groups: &[Group], flight_s: f64) -> Option<Bound> {
+        let slowest = lanes.iter().min_by(|a, b| a.sectors_per_h.total_cmp(&b.sectors_per_h))?;
+        let full = |group: &Group| {
+            let volume = self.sku.volumes.get(group.volume?)?;
+            let (by_rate, by_room) =
+                (3600.0 / busy_s(self.scenario, volume), through_room(self.scenario, volume, flight_s));
+            let bound = if by_rate <= by_room { Bound::VolumeRate } else { Bound::VolumeSpace };
+            (group.per_h >= by_rate.min(by_room)).then_some(bound)
+        };
+        let by_volume = || groups.iter().find_map(full);
+        let phase = Bound::Phase(slowest.phases[0]);
+        if sum(groups) < slowest.sectors_per_h * (1.0 - EQUAL) { by_volume().or(Some(phase)) } else { Some(phase) }
+    }
+
+    fn layout(&mut self, counts: &[u32]) -> Option<MachineLayout> {
+        let lanes = self.lanes(counts);
         let Output { per_h, bounds, sectors_in_flight, volume_load } = self.output(&lanes);
-        let firsts = self.place(kinds, counts)?;
-        let mut core_sets = Vec::new();
-        for (lane, firsts) in firsts.iter().enumerate() {
-            let on_volumes = !self.sku.volumes.is_empty() && !kinds[lane].does(Phase::P4);
-            let volumes = if on_volumes {
-                spread(self.scenario, self.sku, counts[lane], kinds[lane].batch())?
-            } else {
-                Vec::new()
-            };
-            for (instance, first) in (0..).zip(firsts) {
-                let volume = volumes.get(instance as usize).copied();
-                core_sets.push(CoreSet { lane, instance, first: *first, cores: lanes[lane].cores, volume });
-            }
-        }
+        let flight_s = self.flight_s(&lanes);
+        let groups = match before_p4(&lanes) {
+            [] => Vec::new(),
+            before => self.spread(before, flight_s).all(pair(before.iter().map(|lane| lane.instances)))?,
+        };
         let sum = |of: fn(&Lane) -> f64| lanes.iter().map(|lane| of(lane) * f64::from(lane.instances)).sum();
         Some(MachineLayout {
             sku: self.sku.name.clone(),
             cores: lanes.iter().map(|lane| lane.cores * lane.instances).sum(),
             memory: sum(|lane| lane.memory),
             huge_memory: sum(|lane| lane.huge_memory),
+            core_sets: core_sets(&lanes, &self.place(counts)?, &groups),
             lanes,
+            groups,
             per_h,
             bounds,
             sectors_in_flight,
             volume_load,
-            core_sets,
         })
     }
+}
+
+/// Where each instance sits, those of a group one after the other.
+fn core_sets(lanes: &[Lane], firsts: &[Vec<u32>], groups: &[Group]) -> Vec<CoreSet> {
+    let mut sets = Vec::new();
+    for (number, (lane, firsts)) in lanes.iter().zip(firsts).enumerate() {
+        let here = |group: &Group| {
+            let instances = group.instances.get(number).copied().unwrap_or(0);
+            std::iter::repeat_n(group.volume, instances as usize)
+        };
+        let volumes: Vec<Option<usize>> = groups.iter().filter(|_| !lane.does(Phase::P4)).flat_map(here).collect();
+        for (instance, first) in (0..).zip(firsts) {
+            let volume = volumes.get(instance as usize).copied().flatten();
+            sets.push(CoreSet { lane: number, instance, first: *first, cores: lane.cores, volume });
+        }
+    }
+    sets
 }
 
 struct Output {
@@ -413,9 +317,31 @@ struct Output {
     volume_load: f64,
 }
 
+/// The lanes before p4, which are the first.
+fn before_p4(lanes: &[Lane]) -> &[Lane] {
+    &lanes[..lanes.iter().take_while(|lane| !lane.does(Phase::P4)).count()]
+}
+
+/// What groups put out together.
+fn sum(groups: &[Group]) -> f64 {
+    groups.iter().map(|group| group.per_h).sum()
+}
+
+/// One or two figures as two.
+fn pair(figures: impl Iterator<Item = u32>) -> [u32; 2] {
+    let mut pair = [0; 2];
+    pair.iter_mut().zip(figures).for_each(|(place, figure)| *place = figure);
+    pair
+}
+
+/// Whether both put out the same but for rounding.
+fn equals(one: &[f64], other: &[f64]) -> bool {
+    one.iter().zip(other).all(|(a, b)| (a - b).abs() <= EQUAL * b)
+}
+
 /// Whether one puts out at least as much of every stage, and more of one.
 fn beats(one: &[f64], other: &[f64]) -> bool {
-    one != other && one.iter().zip(other).all(|(a, b)| a >= b)
+    !equals(one, other) && one.iter().zip(other).all(|(a, b)| *a >= b * (1.0 - EQUAL))
 }
 
 #[cfg(test)]
@@ -423,6 +349,7 @@ mod tests {
     use super::super::why_not;
     use super::*;
     use crate::plan::rates::from_entry;
+    use proptest::prelude::*;
 
     const BOX: &str = "
         target = '1 PiB per 30 days'
@@ -521,17 +448,18 @@ mod tests {
         assert_eq!((small.per_h[0], small.bounds.clone()), (0.5, vec![Some(Bound::VolumeSpace)]));
         assert_eq!(small.sectors_in_flight, 2.0);
         let ruled = with("size = '20 TiB'\ncount = 3\ninstances = 1");
-        assert_eq!(ruled.label(), "3 x p1 on 2 cores, 1 x p2 on 8 cores");
+        // One p2 would be fast enough for three p1, but each volume needs its own.
+        assert_eq!(ruled.label(), "3 x p1 on 2 cores, 3 x p2 on 8 cores");
         assert_eq!(
             ruled.core_sets.iter().map(|set| set.volume).collect::<Vec<_>>(),
-            [Some(0), Some(1), Some(2), Some(0)]
+            [Some(0), Some(1), Some(2), Some(0), Some(1), Some(2)]
         );
         let error = refusal(&BOX.replace(
             "[[rate]]\n        phase = 'p1'",
             "[[sku.volume]]\nsize = '300 GiB'\n[[rate]]\n        phase = 'p1'",
         ));
         assert!(
-            error.contains("holds 384 GiB and its largest volume has 300 GiB: a volume of 384 GiB would do"),
+            error.contains("a sector holds 384 GiB and its largest volume has 300 GiB: a volume of 384 GiB would do"),
             "{error}"
         );
     }
@@ -599,5 +527,127 @@ mod tests {
             ("8 x p1 on 2 cores, 2 x p2 on 8 cores", vec![2.0])
         );
         assert_eq!(layout.lanes[0].rates[0].instances, 8);
+    }
+
+    /// A slow volume beside a fast one takes what it can and leaves the rest to the other.
+    #[test]
+    fn a_slow_volume_does_not_slow_the_others() {
+        let with = |volumes: &str| {
+            one(&BOX.replace("[[rate]]\n        phase = 'p1'", &format!("{volumes}\n[[rate]]\n        phase = 'p1'")))
+        };
+        let fast = "[[sku.volume]]\nsize = '20 TiB'\nread = '1 GiB/s'\nwrite = '1 GiB/s'";
+        let slow = "[[sku.volume]]\nsize = '400 GiB'\nread = '10 MiB/s'\nwrite = '10 MiB/s'";
+        let (alone, both) = (with(fast), with(&format!("{slow}\n{fast}")));
+        assert_eq!((alone.per_h.clone(), both.per_h.clone()), (vec![2.0], vec![2.0]));
+        assert!(both.core_sets.iter().all(|set| set.volume == Some(1)), "{both:?}");
+    }
+
+    /// The text of a small model with rates for all phases.
+    fn small() -> impl Strategy<Value = String> {
+        let volume = (300u32..3000, 20u32..600, 0u32..4);
+        let rate = |cores| (1u32..cores, 20u32..300, 1u32..4, 0u32..3);
+        let cores = (1u32..4, 1u32..4, 1u32..9, any::<bool>());
+        let machine = (cores, 40u32..900, proptest::collection::vec(volume, 0..4), 0u32..60);
+        let rates = (proptest::collection::vec(rate(5), 1..3), rate(8), rate(8));
+        (machine, rates, 0usize..3, 0usize..3, 0usize..4).prop_map(|(machine, rates, precommit, p4, phases)| {
+            let ((nodes, groups, group, has_groups), memory, volumes, network) = machine;
+            let l3 = if has_groups { format!("l3_groups={}", nodes * groups) } else { String::new() };
+            let cores = nodes * groups * group;
+            let precommit = ["side by side", "in turn", "either"][precommit];
+            let p4 = ["anywhere", "elsewhere", "same machine"][p4];
+            let phases = ["'p1','p2'", "'p1','p2','c1'", "'p1','p2','c1','p4'", "'p1'"][phases];
+            let mut text = format!(
+                "target='1 sectors/h'\nminimise='machines'\nphases=[{phases}]\n[rules]\nprecommit='{precommit}'\np4='{p4}'\n\
+                 [[sku]]\nname='box'\ncores={cores}\nnuma_nodes={nodes}\n{l3}\nmemory='{memory} GiB'\nnetwork='{} MiB/s'\n",
+                network + 1
+            );
+            for (size, rate, instances) in volumes {
+                text += &format!("[[sku.volume]]\nsize='{size} GiB'\nread='{rate} MiB/s'\nwrite='{rate} MiB/s'\n");
+                text += &if instances > 0 { format!("instances={instances}\n") } else { String::new() };
+            }
+            let rates = rates.0.into_iter().map(|rate| ("p1", rate)).chain([("p2", rates.1), ("p4", rates.2)]);
+            for (phase, (cores, minutes, batch, more)) in rates.chain([("c1", (1, 1, 1, 0))]) {
+                for (instances, slower) in (0..=more).map(|step| (1 + 3 * step, 1 + step)) {
+                    text += &format!("[[rate]]\nphase='{phase}'\ncores={cores}\ntime='{} min'\n", minutes * slower * batch);
+                    text += &format!("instances={instances}\nbatch={batch}\n");
+                }
+            }
+            text
+        })
+    }
+
+    /// The best output of each stage, and of all stages at once.
+    fn best(scenario: &Scenario, rates: &[Rate]) -> Vec<f64> {
+        let layouts = cut(scenario, &scenario.skus[0], rates).unwrap().layouts;
+        let most = |of: &dyn Fn(&MachineLayout) -> f64| layouts.iter().map(of).fold(0.0, f64::max);
+        let stages = 0..Stage::of(scenario).len();
+        let each = stages.map(|stage| most(&|layout| layout.per_h[stage]));
+        each.chain([most(&|layout| layout.per_h.iter().copied().fold(f64::INFINITY, f64::min))]).collect()
+    }
+
+    /// Ways in which a model may have more.
+    fn richer(sku: &Sku) -> Vec<Sku> {
+        let with = |change: &dyn Fn(&mut Sku)| {
+            let mut sku = sku.clone();
+            change(&mut sku);
+            sku
+        };
+        let mut all = vec![
+            with(&|sku| sku.memory += 2f64.powi(36)),
+            with(&|sku| sku.cores += sku.l3_groups.unwrap_or(sku.numa_nodes)),
+            with(&|sku| sku.network = sku.network.map(|rate| rate * 1.5)),
+        ];
+        if let Some(first) = sku.volumes.first() {
+            let more = Volume { size: 4e11, read: Some(1e7), ..first.clone() };
+            all.push(with(&|sku| sku.volumes.push(more.clone())));
+            all.push(with(&|sku| sku.volumes.insert(0, first.clone())));
+            all.push(with(&|sku| sku.volumes[0].size *= 1.7));
+            all.push(with(&|sku| sku.volumes[0].read = first.read.map(|rate| rate * 2.0)));
+            all.push(with(&|sku| sku.volumes[0].instances = first.instances.map(|most| most + 1)));
+        }
+        all
+    }
+
+    proptest! {
+        #[test]
+        fn more_of_anything_never_lowers_the_best_output(text in small()) {
+            let (scenario, rates) = parts(&text);
+            let before = best(&scenario, &rates);
+            for sku in richer(&scenario.skus[0]) {
+                let more = Scenario { skus: vec![sku.clone()], ..scenario.clone() };
+                let after = best(&more, &rates);
+                for (before, after) in before.iter().zip(&after) {
+                    prop_assert!(*after >= before * (1.0 - 1e-9), "{before} to {after} with {sku:?}\n{text}");
+                }
+            }
+        }
+
+        #[test]
+        fn p1_and_p2_share_a_volume_that_they_both_can_use(text in small()) {
+            let (scenario, rates) = parts(&text);
+            for layout in &cut(&scenario, &scenario.skus[0], &rates).unwrap().layouts {
+                let doing = |phase: Phase| {
+                    let sets = layout.core_sets.iter().filter(move |set| layout.lanes[set.lane].does(phase));
+                    sets.map(|set| set.volume).collect::<std::collections::BTreeSet<_>>()
+                };
+                if scenario.plans(Phase::P2) {
+                    prop_assert_eq!(doing(Phase::P1), doing(Phase::P2));
+                }
+                let total: f64 = layout.groups.iter().map(|group| group.per_h).sum();
+                prop_assert!(layout.groups.is_empty() || layout.per_h[0] <= total * (1.0 + 1e-9));
+            }
+        }
+
+        #[test]
+        fn what_cannot_be_has_a_reason_and_a_change_that_helps(text in small()) {
+            let (scenario, rates) = parts(&text);
+            let layouts = cut(&scenario, &scenario.skus[0], &rates).unwrap().layouts;
+            for (index, stage) in Stage::of(&scenario).into_iter().enumerate() {
+                if layouts.iter().all(|layout| layout.per_h[index] == 0.0) {
+                    let why = why_not(&scenario, &scenario.skus[0], &rates, &stage.phases(&scenario));
+                    prop_assert!(why.contains(" would do"), "{why}\n{text}");
+                }
+            }
+        }
     }
 }

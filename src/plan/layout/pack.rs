@@ -1,5 +1,7 @@
 //! Which instances fit a machine's cores: whole L3 groups, inside a NUMA node as far as one can hold them.
 
+use std::collections::HashSet;
+
 use crate::plan::scenario::Sku;
 
 /// Instances of one size.
@@ -29,77 +31,112 @@ impl Grid {
         Grid { cell, cells: sku.cores / sku.numa_nodes / cell, nodes: sku.numa_nodes }
     }
 
-    /// First cores of the instances of each block, if there is room. Nodes are filled with the blocks in every order, each block as densely or
-    /// as evenly as it goes, and the first way that fits is taken.
+    /// First cores of the instances of each block, if there is room.
     pub fn place(self, blocks: &[Block]) -> Option<Vec<Vec<u32>>> {
-        let mut order: Vec<usize> = (0..blocks.len()).collect();
-        // The larger ones first is what mostly fits.
-        order.sort_by_key(|&block| std::cmp::Reverse(blocks[block].cores));
-        permutations(&order)
-            .into_iter()
-            .find_map(|order| [false, true].into_iter().find_map(|evenly| self.fill(blocks, &order, evenly)))
-    }
-
-    fn fill(self, blocks: &[Block], order: &[usize], evenly: bool) -> Option<Vec<Vec<u32>>> {
-        let mut used = vec![0; self.nodes as usize];
+        let room = self.cells * self.cell;
         let mut first = vec![Vec::new(); blocks.len()];
-        for &index in order {
-            let block = blocks[index];
-            let room = self.cells * self.cell;
-            first[index] = match block.cores {
-                cores if cores > room => self.span_nodes(block, &mut used)?,
-                _ => self.inside_nodes(block, &mut used, evenly)?,
-            };
-        }
-        Some(first)
-    }
-
-    /// Instances larger than a node take whole nodes.
-    fn span_nodes(self, block: Block, used: &mut [u32]) -> Option<Vec<u32>> {
-        let nodes = block.cores.div_ceil(self.cells * self.cell) as usize;
-        let mut first = Vec::new();
+        // Instances larger than a node take whole nodes, the first ones.
         let mut node = 0;
-        while (first.len() as u32) < block.count {
-            let free = used.get(node..node + nodes)?.iter().all(|used| *used == 0);
-            if free {
-                used[node..node + nodes].fill(self.cells);
-                first.push(node as u32 * self.cells * self.cell);
+        for (block, first) in blocks.iter().zip(&mut first).filter(|(block, _)| block.cores > room) {
+            for _ in 0..block.count {
+                first.push(node * room);
+                node += block.cores.div_ceil(room);
+                (node <= self.nodes).then_some(())?;
             }
-            node += if free { nodes } else { 1 };
+        }
+        let mut inside: Vec<usize> = (0..blocks.len()).filter(|index| blocks[*index].cores <= room).collect();
+        inside.sort_by_key(|index| std::cmp::Reverse(blocks[*index].cores));
+        let parts: Vec<Part> = inside.iter().map(|index| Part::new(blocks[*index], self.cell)).collect();
+        let left = inside.iter().zip(&parts).map(|(index, part)| blocks[*index].count.div_ceil(part.instances));
+        let mut packing = Packing { cells: self.cells, parts: &parts, hopeless: HashSet::new(), steps: STEPS };
+        for counts in packing.nodes(self.nodes - node, left.collect())? {
+            let mut cell = node * self.cells;
+            for ((index, part), count) in inside.iter().zip(&parts).zip(counts) {
+                for _ in 0..count {
+                    let set = (0..part.instances).map(|n| cell * self.cell + n * blocks[*index].cores);
+                    first[*index].extend(set);
+                    cell += part.cells;
+                }
+                first[*index].truncate(blocks[*index].count as usize);
+            }
+            node += 1;
         }
         Some(first)
-    }
-
-    fn inside_nodes(self, block: Block, used: &mut [u32], evenly: bool) -> Option<Vec<u32>> {
-        // Instances smaller than a cell share one with their like.
-        let (per_cell, cells) = ((self.cell / block.cores).max(1), block.cores.div_ceil(self.cell));
-        let share = block.count.div_ceil(self.nodes);
-        let mut first = Vec::new();
-        for (node, used) in (0..).zip(used.iter_mut()) {
-            let left = block.count - first.len() as u32;
-            let take = if evenly { left.min(share) } else { left };
-            let room = (self.cells - *used) / cells * per_cell;
-            for instance in 0..take.min(room) {
-                let cell = node * self.cells + *used + instance / per_cell * cells;
-                first.push(cell * self.cell + instance % per_cell * block.cores);
-            }
-            *used += take.min(room).div_ceil(per_cell) * cells;
-        }
-        (first.len() as u32 == block.count).then_some(first)
     }
 }
 
-/// All orders of a few things, the given one first.
-fn permutations(items: &[usize]) -> Vec<Vec<usize>> {
-    if items.len() <= 1 {
-        return vec![items.to_vec()];
+/// Cells that are given away together: those of an instance, or one that small instances share with their like.
+#[derive(Clone, Copy, Debug)]
+struct Part {
+    cells: u32,
+    instances: u32,
+}
+
+impl Part {
+    fn new(block: Block, cell: u32) -> Part {
+        Part { cells: block.cores.div_ceil(cell), instances: (cell / block.cores).max(1) }
     }
-    let mut all = Vec::new();
-    for (place, &item) in items.iter().enumerate() {
-        let rest: Vec<usize> = items.iter().enumerate().filter(|(other, _)| *other != place).map(|(_, x)| *x).collect();
-        all.extend(permutations(&rest).into_iter().map(|tail| [vec![item], tail].concat()));
+}
+
+/// Most nodes that are filled on trial: far more than real machines need.
+const STEPS: u32 = 20_000;
+
+/// The search for nodes that hold all parts.
+struct Packing<'a> {
+    /// Cells of a node.
+    cells: u32,
+    parts: &'a [Part],
+    /// What nodes so many were found not to hold.
+    hopeless: HashSet<(u32, Vec<u32>)>,
+    steps: u32,
+}
+
+impl Packing<'_> {
+    /// Numbers of the parts in each of so many nodes.
+    fn nodes(&mut self, nodes: u32, left: Vec<u32>) -> Option<Vec<Vec<u32>>> {
+        let need: u64 =
+            left.iter().zip(self.parts).map(|(count, part)| u64::from(*count) * u64::from(part.cells)).sum();
+        if need > u64::from(nodes) * u64::from(self.cells) || self.steps == 0 {
+            return None;
+        }
+        if nodes <= 1 {
+            return Some(vec![left; nodes as usize]);
+        }
+        self.steps -= 1;
+        let state = (nodes, left);
+        if self.hopeless.contains(&state) {
+            return None;
+        }
+        let mut node = self.fill(0, self.cells, &state.1);
+        loop {
+            let rest = state.1.iter().zip(&node).map(|(left, here)| left - here).collect();
+            if let Some(mut others) = self.nodes(nodes - 1, rest) {
+                others.insert(0, node);
+                return Some(others);
+            }
+            // The next way to fill it: one less of the last kind but one that is there, and as many as fit of those after it.
+            let Some(kind) = node.iter().rev().skip(1).position(|count| *count > 0).map(|place| node.len() - 2 - place)
+            else {
+                self.hopeless.insert(state);
+                return None;
+            };
+            node[kind] -= 1;
+            let used: u32 = node[..=kind].iter().zip(self.parts).map(|(count, part)| count * part.cells).sum();
+            let after = self.fill(kind + 1, self.cells - used, &state.1);
+            node.truncate(kind + 1);
+            node.extend(after);
+        }
     }
-    all
+
+    /// As many as fit of this kind, and of those after it.
+    fn fill(&self, kind: usize, mut room: u32, left: &[u32]) -> Vec<u32> {
+        let take = |(part, left): (&Part, &u32)| {
+            let count = (room / part.cells).min(*left);
+            room -= count * part.cells;
+            count
+        };
+        self.parts[kind..].iter().zip(&left[kind..]).map(take).collect()
+    }
 }
 
 #[cfg(test)]
@@ -134,9 +171,37 @@ mod tests {
         assert!(grid(64, 8, 4).place(&[block(65, 1)]).is_none());
         // Densely the small ones would leave no node for a third large one.
         assert!(grid(16, 1, 2).place(&[block(3, 2), block(5, 2)]).is_some());
+        // Two large ones in one node, and one in each of the others.
+        assert!(grid(30, 1, 3).place(&[block(3, 4), block(4, 4)]).is_some());
+    }
+
+    /// Whether instances of so many cores find nodes, by trying all.
+    fn find_nodes(free: &mut [u32], sizes: &[u32]) -> bool {
+        let Some((size, rest)) = sizes.split_first() else { return true };
+        (0..free.len()).any(|node| {
+            let fits = free[node] >= *size;
+            if fits {
+                free[node] -= size;
+            }
+            let found = fits && find_nodes(free, rest);
+            free[node] += if fits { *size } else { 0 };
+            found
+        })
     }
 
     proptest! {
+        #[test]
+        fn what_has_a_place_finds_one(
+            cells in 1u32..12, nodes in 1u32..4,
+            blocks in proptest::collection::vec((1u32..8, 0u32..4), 1..4),
+        ) {
+            let sizes = blocks.iter().flat_map(|(cores, count)| vec![*cores; *count as usize]).collect::<Vec<_>>();
+            prop_assume!(sizes.iter().all(|size| *size <= cells));
+            let blocks: Vec<Block> = blocks.iter().map(|(cores, count)| block(*cores, *count)).collect();
+            let is_placed = grid(cells * nodes, 1, nodes).place(&blocks).is_some();
+            prop_assert_eq!(is_placed, find_nodes(&mut vec![cells; nodes as usize], &sizes));
+        }
+
         #[test]
         fn sets_are_apart_and_inside_the_machine(
             cell in 1u32..5, cells in 1u32..6, nodes in 1u32..4,

@@ -24,8 +24,12 @@ pub fn compose(machine: &Machine) -> String {
         "# Containers of one machine. Variables are in .env; README.md says in which order things are done.\nservices:\n",
     );
     for instance in &machine.instances {
-        // Writing to a String cannot fail.
-        let _ = service(&mut text, machine, instance);
+        let mut before = None;
+        for step in steps(machine, instance) {
+            // Writing to a String cannot fail.
+            let _ = service(&mut text, machine, instance, &step, before.as_deref());
+            before = Some(step.name);
+        }
     }
     text
 }
@@ -51,6 +55,12 @@ pub fn variables(machine: &Machine) -> String {
     text.push_str("# Directories of the sectors that the containers work on. p2 and c1 go on with a sector that p1 has\n# finished; those of p4 and of instances without a volume are below SHARED, and no two machines may name the same one.\n");
     for instance in &machine.instances {
         let _ = writeln!(text, "{}={}", sector_variable(instance), sector(machine, instance));
+    }
+    if machine.proves_batches {
+        text.push_str("# Which sector of its batch each p4 proves, from 0.\n");
+        for instance in machine.instances.iter().filter(|instance| instance.does(Phase::P4)) {
+            let _ = writeln!(text, "{}_SECTOR=0", sector_variable(instance));
+        }
     }
     text
 }
@@ -89,31 +99,75 @@ fn root(instance: &Instance) -> &'static str {
     if instance.volume.is_some() { SECTORS } else { SHARED }
 }
 
-/// The arguments of `sealbench`.
-pub fn command(machine: &Machine, instance: &Instance) -> Vec<String> {
-    let phases: Vec<&str> = instance.lane.phases.iter().map(|phase| phase.name()).collect();
-    let directory = format!("{}/${{{}:?}}", root(instance), sector_variable(instance));
+/// What one container does of an instance's work.
+pub struct Step {
+    /// Its name; that of the last is the instance's.
+    pub name: String,
+    /// The arguments of `sealbench`.
+    pub command: Vec<String>,
+}
+
+/// The containers of an instance, each of which starts when the one before has ended well. c1 takes one sector of a batch at a time, all that
+/// is before it takes the batch.
+pub fn steps(machine: &Machine, instance: &Instance) -> Vec<Step> {
+    let Instance { name, lane, .. } = instance;
+    let (batch, at_once) = (machine.batch, partitions_at_once(instance));
+    if batch == 1 || !instance.does(Phase::C1) {
+        return vec![Step { name: name.clone(), command: command(machine, instance, &lane.phases, at_once) }];
+    }
+    let before: Vec<Phase> = lane.phases.iter().copied().filter(|phase| *phase != Phase::C1).collect();
+    let first = command(machine, instance, &before, None);
+    let mut steps = vec![Step { name: format!("{name}-batch"), command: first }];
+    for sector in 0..batch {
+        let name = if sector + 1 == batch { name.clone() } else { format!("{name}-sector-{sector}") };
+        let mut command = command(machine, instance, &[Phase::C1], None);
+        command.extend(["--sector".to_string(), sector.to_string()]);
+        steps.push(Step { name, command });
+    }
+    steps
+}
+
+/// Partitions that an instance of p4 proves at once, if its rate says so.
+fn partitions_at_once(instance: &Instance) -> Option<u32> {
+    instance.lane.rates.iter().find(|rate| rate.phase == Phase::P4)?.partitions_at_once
+}
+
+/// The arguments of `sealbench` for some phases of an instance.
+fn command(machine: &Machine, instance: &Instance, phases: &[Phase], at_once: Option<u32>) -> Vec<String> {
+    let named: Vec<&str> = phases.iter().map(|phase| phase.name()).collect();
+    let variable = sector_variable(instance);
     let mut words: Vec<String> =
-        ["run", "--sector-size", &machine.sector_size, "--phases", &phases.join(",")].map(String::from).to_vec();
-    if instance.does(Phase::P1) {
-        words.extend(["--pages", machine.pages.name()].map(String::from));
-        if instance.lane.batch > 1 {
-            words.extend(["--sectors".to_string(), instance.lane.batch.to_string()]);
-        }
+        ["run", "--sector-size", &machine.sector_size, "--phases", &named.join(",")].map(String::from).to_vec();
+    let mut add = |option: &str, value: String| words.extend([option.to_string(), value]);
+    if phases.contains(&Phase::P1) {
+        add("--pages", machine.pages.name().to_string());
     }
-    let at_once =
-        instance.lane.rates.iter().find(|rate| rate.phase == Phase::P4).and_then(|rate| rate.partitions_at_once);
+    if machine.batch > 1 && phases.iter().any(|phase| *phase <= Phase::P2) {
+        add("--sectors", machine.batch.to_string());
+    }
     if let Some(at_once) = at_once {
-        words.extend(["--p4-partitions-at-once".to_string(), at_once.to_string()]);
+        add("--p4-partitions-at-once", at_once.to_string());
     }
-    words.extend(["--run-dir".to_string(), directory]);
+    if machine.proves_batches && phases.contains(&Phase::P4) {
+        add("--sector", format!("${{{variable}_SECTOR:?}}"));
+    }
+    add("--run-dir", format!("{}/${{{variable}:?}}", root(instance)));
     words
 }
 
-fn service(text: &mut String, machine: &Machine, instance: &Instance) -> std::fmt::Result {
-    let (name, limit) = (&instance.name, memory_limit(machine, instance));
-    let command = list(command(machine, instance).iter().map(|word| scalar(word)));
+fn service(
+    text: &mut String,
+    machine: &Machine,
+    instance: &Instance,
+    step: &Step,
+    before: Option<&str>,
+) -> std::fmt::Result {
+    let (Step { name, command }, limit) = (step, memory_limit(machine, instance));
+    let command = list(command.iter().map(|word| scalar(word)));
     writeln!(text, "  {name}:\n    image: \"${{IMAGE:?}}\"\n    command: {command}")?;
+    if let Some(before) = before {
+        writeln!(text, "    depends_on:\n      {before}:\n        condition: service_completed_successfully")?;
+    }
     writeln!(text, "    hostname: {name}\n    labels:\n      sealbench.model: {}", literal(&machine.sku.name))?;
     writeln!(text, "    cpuset: \"{}\"", instance.cores())?;
     writeln!(text, "    # Huge pages do not count here; no swap.\n    mem_limit: {limit}\n    memswap_limit: {limit}")?;
@@ -126,8 +180,10 @@ fn service(text: &mut String, machine: &Machine, instance: &Instance) -> std::fm
     }
     text.push_str("    security_opt: [\"no-new-privileges:true\"]\n    environment:\n");
     // Results stay on the machine: on its volume, or in its directory for temporary files.
-    let results =
-        if instance.volume.is_some() { format!("{SECTORS}/results/{name}") } else { "/tmp/results".to_string() };
+    let results = match instance.volume {
+        Some(_) => format!("{SECTORS}/results/{}", instance.name),
+        None => "/tmp/results".to_string(),
+    };
     writeln!(text, "      SEALBENCH_HOME: {results}\n      TMPDIR: /tmp")?;
     if instance.does(Phase::P4) {
         writeln!(text, "      FIL_PROOFS_PARAMETER_CACHE: {PARAMETERS}")?;

@@ -44,6 +44,7 @@ mod tests {
             huge_memory: 0.0,
             sectors_in_flight: 0.0,
             volume_load: 0.0,
+            groups: Vec::new(),
             core_sets: Vec::new(),
         }
     }

@@ -1,7 +1,7 @@
 //! `README.md`: what a machine runs, for the people who set it up.
 
 use super::Machine;
-use super::compose::command;
+use super::compose::steps;
 use crate::phase::Phase;
 use crate::plan::ops::instance::Instance;
 use crate::plan::quantity::GIB;
@@ -54,15 +54,17 @@ fn containers(machine: &Machine) -> Table {
     for instance in &machine.instances {
         let bytes = |bytes: f64| Cell::from(if bytes > 0.0 { units::bytes(bytes as u64) } else { "-".to_string() });
         let volume = instance.volume.map_or_else(|| "-".to_string(), |place| place.label(machine.sku));
-        table.row([
-            Cell::from(instance.name.as_str()),
-            Cell::from(instance.phases()),
-            Cell::from(instance.cores()),
-            bytes(instance.lane.memory),
-            bytes(instance.lane.huge_memory),
-            Cell::from(volume),
-            Cell::from(format!("sealbench {}", command(machine, instance).join(" "))),
-        ]);
+        for step in steps(machine, instance) {
+            table.row([
+                Cell::from(step.name),
+                Cell::from(instance.phases()),
+                Cell::from(instance.cores()),
+                bytes(instance.lane.memory),
+                bytes(instance.lane.huge_memory),
+                Cell::from(&*volume),
+                Cell::from(format!("sealbench {}", step.command.join(" "))),
+            ]);
+        }
     }
     table
 }
@@ -133,5 +135,15 @@ fn order(machine: &Machine) -> Vec<Block> {
     }
     steps.push("docker compose config shows the result.".to_string());
     steps.extend(starts(machine));
+    if machine.batch > 1 && machine.instances.iter().any(|instance| instance.does(Phase::C1)) {
+        steps.push(format!(
+            "A directory has the {} sectors that p1 labelled together. c1 takes one of them at a time: its containers start one after the other, \
+             by themselves, and the last one has the instance's name.",
+            machine.batch
+        ));
+    }
+    if machine.proves_batches {
+        steps.push("p4 proves one sector of a batch: its number is in .env beside its directory.".to_string());
+    }
     steps.into_iter().zip(1..).map(|(step, number)| Block::Text(format!("{number}. {step}"))).collect()
 }

@@ -7,7 +7,7 @@ use super::watch::Watched;
 use super::{ENOUGH, Job, Level, NS, Scratch, Simulation, TRACE_DAYS, TRACE_JOBS, Utilisation};
 use crate::measure::stats::bootstrap::SplitMix64;
 use crate::phase::Phase;
-use crate::plan::layout::{MachineLayout, parameter_bytes};
+use crate::plan::layout::{MachineLayout, parameter_bytes, slots};
 use crate::plan::purchase::Purchase;
 use crate::plan::quantity::DAY_S;
 use crate::plan::scenario::{ProvingPlace, Scenario};
@@ -58,7 +58,7 @@ fn ns(seconds: f64) -> u64 {
 #[derive(Clone, Copy, Debug, Default)]
 struct Sector {
     machine: u32,
-    volume: Option<u32>,
+    group: u32,
 }
 
 /// What an instance is at.
@@ -79,7 +79,8 @@ struct Instance {
     lane: u32,
     /// Which of the lane.
     number: u32,
-    volume: Option<u32>,
+    /// Where its sectors are; p4 does not ask.
+    group: u32,
     /// Jobs so far: tells a stopped job's end from that of the present one.
     job: u32,
     at_work: Option<Running>,
@@ -90,10 +91,20 @@ struct Instance {
 #[derive(Clone, Debug, Default)]
 struct LaneState {
     instances: Vec<u32>,
+    before_p4: VecDeque<u32>,
+}
+
+/// A volume with the sectors on it; a machine without volumes is like one that has room for all.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    /// Sectors for which it has room still.
+    room: u32,
+    /// Its instances of p2 and c1.
+    second: Vec<u32>,
     before_p2: VecDeque<u32>,
     before_c1: VecDeque<u32>,
-    before_p4: VecDeque<u32>,
-    busy: usize,
+    /// Instances that wait for room.
+    before_room: VecDeque<u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -104,10 +115,8 @@ struct Machine {
     /// Whether it takes sectors from elsewhere; one in reserve does not.
     accepts: bool,
     lanes: Vec<LaneState>,
-    /// Sectors for which each volume has room still.
-    room: Vec<u32>,
-    /// Instances that wait for room, by volume.
-    before_room: Vec<VecDeque<u32>>,
+    /// By volume.
+    groups: Vec<Group>,
     /// Instances that wait for the machine to accept sectors.
     parked: Vec<u32>,
 }
@@ -227,30 +236,29 @@ impl<'a> Factory<'a> {
         let plan = self.plants[layout as usize].layout;
         let sku = self.scenario.skus.iter().find(|sku| sku.name == plan.sku);
         let volumes = sku.map_or(&[][..], |sku| &sku.volumes);
-        let slots = |size: f64| (size / self.scenario.needs.scratch).floor() as u32;
+        let group = |room: u32| Group { room, ..Group::default() };
+        let mut groups: Vec<Group> = volumes.iter().map(|volume| group(slots(self.scenario, volume.size))).collect();
+        if groups.is_empty() {
+            groups.push(group(u32::MAX));
+        }
         let mut lanes = vec![LaneState::default(); plan.lanes.len()];
         for set in &plan.core_sets {
-            lanes[set.lane].instances.push(self.instances.len() as u32);
+            let (instance, volume) = (self.instances.len() as u32, set.volume.unwrap_or(0));
+            lanes[set.lane].instances.push(instance);
+            if plan.lanes[set.lane].does(Phase::P2) {
+                groups[volume].second.push(instance);
+            }
             self.instances.push(Instance {
                 machine: number,
                 lane: set.lane as u32,
                 number: set.instance,
-                volume: set.volume.map(|volume| volume as u32),
+                group: volume as u32,
                 job: 0,
                 at_work: None,
                 is_listed: false,
             });
         }
-        self.machines.push(Machine {
-            layout,
-            class,
-            is_up: true,
-            accepts,
-            lanes,
-            room: volumes.iter().map(|volume| slots(volume.size)).collect(),
-            before_room: vec![VecDeque::new(); volumes.len()],
-            parked: Vec::new(),
-        });
+        self.machines.push(Machine { layout, class, is_up: true, accepts, lanes, groups, parked: Vec::new() });
         if !accepts {
             self.reserve[class as usize].push(number);
         }
@@ -368,14 +376,16 @@ impl<'a> Factory<'a> {
         if instance.at_work.is_some() || !self.machines[machine].is_up {
             return;
         }
-        let state = &mut self.machines[machine].lanes[lane];
-        if let Some(sector) = state.before_c1.pop_front() {
-            return self.begin(number, Phase::C1, vec![sector], Place::BeforeC1);
+        if self.plant(instance).second == Some(lane) {
+            let group = &mut self.machines[machine].groups[self.instances[number as usize].group as usize];
+            if let Some(sector) = group.before_c1.pop_front() {
+                return self.begin(number, Phase::C1, vec![sector], Place::BeforeC1);
+            }
+            if let Some(sector) = group.before_p2.pop_front() {
+                return self.begin(number, Phase::P2, vec![sector], Place::BeforeP2);
+            }
         }
-        if let Some(sector) = state.before_p2.pop_front() {
-            return self.begin(number, Phase::P2, vec![sector], Place::BeforeP2);
-        }
-        if let Some(sector) = state.before_p4.pop_front() {
+        if let Some(sector) = self.machines[machine].lanes[lane].before_p4.pop_front() {
             return self.begin(number, Phase::P4, vec![sector], Place::BeforeP4);
         }
         if self.instances[number as usize].is_listed {
@@ -403,7 +413,7 @@ impl<'a> Factory<'a> {
             left -= 1;
             let Some(number) = self.idle_starts.pop_front() else { return };
             let instance = &self.instances[number as usize];
-            let (machine, volume) = (instance.machine as usize, instance.volume.map(|volume| volume as usize));
+            let (machine, group) = (instance.machine as usize, instance.group as usize);
             let batch = self.plant(instance).layout.lanes[instance.lane as usize].batch;
             if instance.at_work.is_some() {
                 self.instances[number as usize].is_listed = false;
@@ -411,8 +421,8 @@ impl<'a> Factory<'a> {
                 self.machines[machine].parked.push(number);
             } else if self.waiting < u64::from(batch) {
                 self.idle_starts.push_back(number);
-            } else if let Some(volume) = volume.filter(|volume| self.machines[machine].room[*volume] < batch) {
-                self.machines[machine].before_room[volume].push_back(number);
+            } else if self.machines[machine].groups[group].room < batch {
+                self.machines[machine].groups[group].before_room.push_back(number);
             } else {
                 self.instances[number as usize].is_listed = false;
                 self.start(number, batch);
@@ -421,14 +431,12 @@ impl<'a> Factory<'a> {
     }
 
     fn start(&mut self, number: u32, batch: u32) {
-        let Instance { machine, volume, lane, .. } = self.instances[number as usize];
-        if let Some(volume) = volume {
-            self.machines[machine as usize].room[volume as usize] -= batch;
-        }
+        let Instance { machine, group, lane, .. } = self.instances[number as usize];
+        self.machines[machine as usize].groups[group as usize].room -= batch;
         let class = self.machines[machine as usize].class as usize;
         self.scratch[class].add(self.now, u64::from(batch));
         self.waiting -= u64::from(batch);
-        let sectors = (0..batch).map(|_| self.new_sector(Sector { machine, volume })).collect();
+        let sectors = (0..batch).map(|_| self.new_sector(Sector { machine, group })).collect();
         let layout = self.plants[self.machines[machine as usize].layout as usize].layout;
         self.begin(number, layout.lanes[lane as usize].phases[0], sectors, Place::BeforeStart);
     }
@@ -455,24 +463,23 @@ impl<'a> Factory<'a> {
         let count = sectors.len() as u64;
         self.leave_place(from, count);
         self.enter_place(running(phase), count);
-        let length = self.length(number, phase, count);
+        let length = self.length(number, phase, sectors.len() as u32);
         let instance = &mut self.instances[number as usize];
         instance.at_work = Some(Running { phase, sectors, length, since: self.now, lost: 0 });
         let (machine, lane) = (instance.machine as usize, instance.lane as usize);
         let job = instance.job;
         self.calendar.enter(self.now.saturating_add(length), Event::Done { instance: number, job });
         let (layout, now) = (self.machines[machine].layout as usize, self.now);
-        self.machines[machine].lanes[lane].busy += 1;
         self.busy[layout][lane].add(now, 1);
     }
 
     /// How long a job takes, with the spread that was measured.
-    fn length(&mut self, number: u32, phase: Phase, sectors: u64) -> u64 {
+    fn length(&mut self, number: u32, phase: Phase, sectors: u32) -> u64 {
         let instance = &self.instances[number as usize];
         let lane = &self.plant(instance).layout.lanes[instance.lane as usize];
         let Some(rate) = lane.rates.iter().find(|rate| rate.phase == phase) else { return 0 };
-        let (run_s, batch, cv) = (rate.run_s(), f64::from(rate.batch), rate.cv.unwrap_or(0.0));
-        let mut seconds = run_s * (sectors as f64 / batch).max(1.0) * self.spread(cv);
+        let cv = rate.cv.unwrap_or(0.0);
+        let mut seconds = lane.phase_s(phase, sectors).unwrap_or(0.0) * self.spread(cv);
         if phase == Phase::P4 && self.scenario.shared.holds_parameters {
             // p4's time starts when its parameters are in memory; all processes read them from the same storage.
             if let Some(read) = self.scenario.shared.read {
@@ -502,7 +509,6 @@ impl<'a> Factory<'a> {
         let (machine, lane) = (instance.machine as usize, instance.lane as usize);
         self.note(number, &running);
         let (layout, now) = (self.machines[machine].layout as usize, self.now);
-        self.machines[machine].lanes[lane].busy -= 1;
         self.busy[layout][lane].take(now, 1);
         self.leave_place(self::running(running.phase), running.sectors.len() as u64);
         let in_turn = running.phase == Phase::P1 && self.plants[layout].second == Some(lane);
@@ -535,27 +541,29 @@ impl<'a> Factory<'a> {
         }
     }
 
-    /// Puts a sector before p2 or c1 of its machine.
+    /// Puts a sector before p2 or c1 of its volume.
     fn queue_second(&mut self, sector: u32, phase: Phase) {
-        let machine = self.sectors[sector as usize].machine as usize;
-        let Some(lane) = self.plants[self.machines[machine].layout as usize].second else { return };
-        let state = &mut self.machines[machine].lanes[lane];
+        let Sector { machine, group } = self.sectors[sector as usize];
+        let (machine, group) = (machine as usize, group as usize);
+        let state = &mut self.machines[machine].groups[group];
         if phase == Phase::P2 {
             state.before_p2.push_back(sector)
         } else {
             state.before_c1.push_back(sector)
         }
-        self.wake(machine, lane);
-        self.interrupt(machine, lane);
+        if let Some(number) = self.idle(&self.machines[machine].groups[group].second) {
+            self.is_free(number);
+        }
+        self.interrupt(machine, group);
     }
 
     /// c1 waits for no p2: where no instance is free, the one that lost least time to c1 stands still for it.
-    fn interrupt(&mut self, machine: usize, lane: usize) {
+    fn interrupt(&mut self, machine: usize, group: usize) {
         if !self.machines[machine].is_up {
             return;
         }
-        while let Some(sector) = self.machines[machine].lanes[lane].before_c1.pop_front() {
-            let instances = self.machines[machine].lanes[lane].instances.iter().copied();
+        while let Some(sector) = self.machines[machine].groups[group].before_c1.pop_front() {
+            let instances = self.machines[machine].groups[group].second.iter().copied();
             let lost =
                 |number: &u32| self.instances[*number as usize].at_work.as_ref().map_or(0, |running| running.lost);
             let Some(number) = instances.min_by_key(lost) else { return };
@@ -591,7 +599,9 @@ impl<'a> Factory<'a> {
         match lane {
             Some(lane) => {
                 self.machines[machine].lanes[lane].before_p4.push_back(sector);
-                self.wake(machine, lane);
+                if let Some(number) = self.idle(&self.machines[machine].lanes[lane].instances) {
+                    self.is_free(number);
+                }
             }
             None => {
                 self.before_p4.push_back(sector);
@@ -600,16 +610,9 @@ impl<'a> Factory<'a> {
         }
     }
 
-    /// Gives work that came to a lane to an instance of it that has none.
-    fn wake(&mut self, machine: usize, lane: usize) {
-        let state = &self.machines[machine].lanes[lane];
-        if state.busy == state.instances.len() {
-            return;
-        }
-        let idle = |number: &&u32| self.instances[**number as usize].at_work.is_none();
-        if let Some(number) = state.instances.iter().find(idle).copied() {
-            self.is_free(number);
-        }
+    /// One of these instances that has no work.
+    fn idle(&self, instances: &[u32]) -> Option<u32> {
+        instances.iter().copied().find(|number| self.instances[*number as usize].at_work.is_none())
     }
 
     /// A sector has been through all phases.
@@ -650,14 +653,13 @@ impl<'a> Factory<'a> {
         if !self.scenario.plans_precommit() {
             return;
         }
-        let Sector { machine, volume } = self.sectors[number as usize];
-        let class = self.machines[machine as usize].class as usize;
-        self.scratch[class].take(self.now, 1);
-        if let Some(volume) = volume {
-            let machine = &mut self.machines[machine as usize];
-            machine.room[volume as usize] += 1;
-            let waiting = std::mem::take(&mut machine.before_room[volume as usize]);
-            self.idle_starts.extend(waiting);
+        let Sector { machine, group } = self.sectors[number as usize];
+        let machine = &mut self.machines[machine as usize];
+        self.scratch[machine.class as usize].take(self.now, 1);
+        let group = &mut machine.groups[group as usize];
+        group.room += 1;
+        if !group.before_room.is_empty() {
+            self.idle_starts.extend(std::mem::take(&mut group.before_room));
             self.start_waiting();
         }
     }
@@ -702,8 +704,8 @@ impl<'a> Factory<'a> {
             instances.into_iter().partition(|instance| self.instances[*instance as usize].at_work.is_some());
         at_work.into_iter().for_each(|instance| self.begin_again(instance));
         idle.into_iter().for_each(|instance| self.is_free(instance));
-        if let Some(lane) = self.plants[self.machines[number as usize].layout as usize].second {
-            self.interrupt(number as usize, lane);
+        for group in 0..self.machines[number as usize].groups.len() {
+            self.interrupt(number as usize, group);
         }
         let machine = &self.machines[number as usize];
         if machine.accepts {
@@ -822,7 +824,7 @@ impl<'a> Factory<'a> {
         let of = |(class, level): (usize, &Watched)| {
             let sku = self.classes[class].clone();
             let volumes = &self.scenario.skus.iter().find(|other| other.name == sku)?.volumes;
-            let slots: f64 = volumes.iter().map(|volume| (volume.size / bytes).floor()).sum();
+            let slots: f64 = volumes.iter().map(|volume| f64::from(slots(self.scenario, volume.size))).sum();
             let starts = |machine: &&Machine| {
                 machine.class as usize == class && self.plants[machine.layout as usize].start.is_some()
             };

@@ -1,5 +1,6 @@
 //! The sheet "Layouts": what a machine puts out in each of its layouts, from the rates. The formulas are those of the planner: an instance
-//! takes its phases one after the other, the slowest lane of a sector's way bounds a machine, and volumes and network bound it further.
+//! takes its phases one after the other, the slowest instances, the rates and the room of a volume bound what is put out on it, a machine puts out
+//! the sum of its volumes, and its network bounds it further.
 
 use rust_xlsxwriter::XlsxError;
 
@@ -8,7 +9,7 @@ use super::page::{Look, Page};
 use super::rates::{At, Rates};
 use super::term::Term;
 use crate::phase::Phase;
-use crate::plan::layout::{Lane, MachineLayout, Stage, Volumes, network_bytes};
+use crate::plan::layout::{Lane, MachineLayout, Stage, busy_s, network_bytes, slots};
 use crate::plan::purchase::Purchase;
 use crate::plan::quantity::GIB;
 use crate::plan::scenario::{Scenario, Sku};
@@ -32,34 +33,52 @@ pub struct Chosen<'a> {
 const LANES: [(Kind, &str); 4] =
     [(Kind::P1, "p1"), (Kind::P2, "p2 + c1"), (Kind::InTurn, "p1, p2, c1 in turn"), (Kind::P4, "p4")];
 
-/// What bounds a machine besides its instances; constants of a layout.
-struct Limits {
-    /// Sectors per hour that the volumes' rates let through.
-    volumes_per_h: Option<f64>,
-    /// Sectors for which there is room, if they are spread as the instances are.
+/// The columns of volumes that have as many instances: on each those of the first lane and of the second, what its rates let through, its room.
+const GROUP: [&str; 5] = [
+    "volumes",
+    "instances of p1, or of what is done first",
+    "instances of p2 + c1 beside them",
+    "volume lets through, sectors/h",
+    "room of a volume, sectors",
+];
+
+/// Volumes that have as many instances and take as much.
+#[derive(Clone, Copy, PartialEq)]
+struct Groups {
+    volumes: f64,
+    /// Instances of the first lane and of the second.
+    instances: [f64; 2],
+    /// Sectors per hour that the rates of one let through.
+    per_h: Option<f64>,
+    /// Sectors for which one has room.
     room: Option<f64>,
-    /// By stage: sectors per hour that the network lets through if it carries nothing else.
-    network_per_h: Vec<Option<f64>>,
 }
 
-impl Limits {
-    fn of(scenario: &Scenario, sku: &Sku, layout: &MachineLayout) -> Limits {
-        let first = layout.lanes.first().filter(|lane| !lane.phases.contains(&Phase::P4));
-        let places =
-            layout.core_sets.iter().filter(|set| set.lane == 0 && first.is_some()).filter_map(|set| set.volume);
-        // An hour's stay: the room in sectors is then what passes in an hour.
-        let volumes = Volumes::new(scenario, sku, &places.collect::<Vec<_>>(), 3600.0);
-        let known = |limit: f64| limit.is_finite().then_some(limit);
-        let network = |stage: Stage| {
-            let bytes = network_bytes(scenario, stage);
-            sku.network.filter(|_| bytes > 0.0).map(|network| network / bytes * 3600.0)
-        };
-        Limits {
-            volumes_per_h: known(volumes.by_rate),
-            room: known(volumes.by_space),
-            network_per_h: Stage::of(scenario).into_iter().map(network).collect(),
+impl Groups {
+    /// Those of a layout.
+    fn of(scenario: &Scenario, sku: &Sku, layout: &MachineLayout) -> Vec<Groups> {
+        let mut all: Vec<Groups> = Vec::new();
+        for group in &layout.groups {
+            let volume = group.volume.and_then(|volume| sku.volumes.get(volume));
+            let per_h = volume.map(|volume| 3600.0 / busy_s(scenario, volume)).filter(|per_h| per_h.is_finite());
+            let room = volume.map(|volume| f64::from(slots(scenario, volume.size)));
+            let one = Groups { volumes: 1.0, instances: group.instances.map(f64::from), per_h, room };
+            match all.iter_mut().find(|other| Groups { volumes: 1.0, ..**other } == one) {
+                Some(other) => other.volumes += 1.0,
+                None => all.push(one),
+            }
         }
+        all
     }
+}
+
+/// Sectors per hour that the network lets through of each stage if it carries nothing else.
+fn network(scenario: &Scenario, sku: &Sku) -> Vec<Option<f64>> {
+    let of = |stage: Stage| {
+        let bytes = network_bytes(scenario, stage);
+        sku.network.filter(|_| bytes > 0.0).map(|network| network / bytes * 3600.0)
+    };
+    Stage::of(scenario).into_iter().map(of).collect()
 }
 
 /// The columns of a line, one after the other.
@@ -80,6 +99,18 @@ impl Line<'_> {
         let cell = value.map(|value| self.page.number(self.row, self.column, value, look)).transpose()?;
         self.column += 1;
         Ok(cell)
+    }
+
+    fn group(&mut self, group: Option<&Groups>) -> Result<[Option<Term>; 5], XlsxError> {
+        let figures = group.map_or([None; 5], |Groups { volumes, instances, per_h, room }| {
+            let [first, second] = instances.map(|count| Some(count).filter(|count| *count > 0.0));
+            [Some(*volumes), first, second, *per_h, *room]
+        });
+        let mut cells = [const { None }; 5];
+        for (cell, figure) in cells.iter_mut().zip(figures) {
+            *cell = self.number(figure, Look::Input)?;
+        }
+        Ok(cells)
     }
 
     fn formula(&mut self, term: Option<Term>) -> Result<Option<Term>, XlsxError> {
@@ -106,9 +137,19 @@ impl Sources<'_> {
         counts.filter(|count| count.layout == *layout).map(|count| count.machines).sum()
     }
 
+    /// The most different groups of a layout.
+    fn groups(&self) -> usize {
+        let models = self.scenario.skus.iter().zip(self.layouts);
+        let all =
+            models.flat_map(|(sku, layouts)| layouts.iter().map(|layout| Groups::of(self.scenario, sku, layout).len()));
+        all.max().unwrap_or(0)
+    }
+
     fn columns(&self) -> Vec<String> {
         let mut names: Vec<String> = ["Model", "No.", "Layout", "Machines planned"].map(String::from).to_vec();
-        names.extend(["Volumes let through, sectors/h", "Room, sectors"].map(String::from));
+        for group in 1..=self.groups() {
+            names.extend(GROUP.map(|name| format!("Group {group}: {name}")));
+        }
         let stages = Stage::of(self.scenario);
         let label = |stage: &Stage| stage.label(self.scenario);
         names.extend(stages.iter().map(|stage| format!("Network lets through of {}, sectors/h", label(stage))));
@@ -163,12 +204,12 @@ fn write_line(
     line.number(Some(f64::from(number)), Look::Count)?;
     line.text(&layout.label())?;
     line.number((machines > 0).then_some(f64::from(machines)), Look::Count)?;
-    let limits = Limits::of(scenario, &scenario.skus[model], layout);
-    let volumes = line.number(limits.volumes_per_h, Look::Input)?;
-    let room = line.number(limits.room, Look::Input)?;
-    let network =
-        limits.network_per_h.iter().map(|limit| line.number(*limit, Look::Input)).collect::<Result<Vec<_>, _>>()?;
-    let output = Output { scenario, inputs, rates, layout, volumes, room, network };
+    let sku = &scenario.skus[model];
+    let groups = Groups::of(scenario, sku, layout);
+    let groups = (0..sources.groups()).map(|index| line.group(groups.get(index))).collect::<Result<Vec<_>, _>>()?;
+    let network = network(scenario, sku).into_iter().map(|limit| line.number(limit, Look::Input));
+    let network = network.collect::<Result<Vec<_>, _>>()?;
+    let output = Output { scenario, inputs, rates, layout, groups, network };
     let per_h = [output.write(line, At::Median)?, output.write(line, At::Bound)?];
     let bounds = layout.bounds.iter().flatten().map(|bound| bound.label()).collect::<Vec<_>>();
     line.text(&bounds.join(", "))?;
@@ -184,8 +225,8 @@ struct Output<'a> {
     inputs: &'a Inputs,
     rates: &'a Rates<'a>,
     layout: &'a MachineLayout,
-    volumes: Option<Term>,
-    room: Option<Term>,
+    /// The cells of each group.
+    groups: Vec<[Option<Term>; 5]>,
     network: Vec<Option<Term>>,
 }
 
@@ -200,23 +241,30 @@ impl Output<'_> {
         }
         let [p1, p2, in_turn, p4] = &lanes[..] else { return Ok(Vec::new()) };
         let held = line.formula(p1.as_ref().or(p2.as_ref()).or(in_turn.as_ref()).map(|_| self.held_h(at)))?;
-        let mut ways: Vec<Term> = [p1, p2, in_turn].into_iter().flatten().cloned().collect();
-        if !ways.is_empty() {
-            ways.extend(self.volumes.clone());
-            ways.extend(self.room.as_ref().zip(held.as_ref()).map(|(room, held)| room / held));
-        }
-        let precommit = Term::min(&ways);
+        let groups = held.as_ref().map(|held| self.groups.iter().filter_map(|group| self.group(group, held, at)));
+        let precommit = groups.map(Term::sum);
         let stages = Stage::of(self.scenario).into_iter().map(|stage| match stage {
             Stage::Precommit => precommit.clone(),
             Stage::Proof => p4.clone(),
             Stage::Whole => Term::min(&precommit.iter().chain(p4).cloned().collect::<Vec<_>>()),
         });
         let stages: Vec<Term> = stages.map(|term| term.unwrap_or(Term::number(0.0))).collect();
-        let through = self.through(&stages);
-        stages
-            .iter()
-            .map(|term| line.formula(Some(term / &through)).map(|cell| cell.unwrap_or(Term::number(0.0))))
-            .collect()
+        let level = self.level(&stages);
+        let bounded = |term: &Term| match &level {
+            Some(level) => Term::min(&[term.clone(), level.clone()]),
+            None => Some(term.clone()),
+        };
+        let cell = |term: &Term| line.formula(bounded(term)).map(|cell| cell.unwrap_or(Term::number(0.0)));
+        stages.iter().map(cell).collect()
+    }
+
+    /// What the volumes of a group put out: the least that its instances, its rates and its room let through.
+    fn group(&self, group: &[Option<Term>; 5], held: &Term, at: At) -> Option<Term> {
+        let [volumes, first, second, per_h, room] = group;
+        let instances = self.layout.lanes.iter().zip([first, second]);
+        let instances = instances.filter_map(|(lane, count)| Some(count.as_ref()? / &self.sector_h(lane, at)));
+        let limits = per_h.iter().cloned().chain(room.as_ref().map(|room| room / held));
+        Some(volumes.as_ref()? * &Term::min(&instances.chain(limits).collect::<Vec<_>>())?)
     }
 
     /// Hours of an instance for one sector.
@@ -238,17 +286,20 @@ impl Output<'_> {
         &(&Term::sum(before) + &self.inputs.wait_seed_h) + &proof
     }
 
-    /// By what the network divides the output: the load of all stages on it, or one if that is less.
-    fn through(&self, stages: &[Term]) -> Term {
-        let loads: Vec<Term> = stages
-            .iter()
-            .zip(&self.network)
-            .filter_map(|(term, limit)| limit.as_ref().map(|limit| term / limit))
-            .collect();
-        if loads.is_empty() {
-            return Term::number(1.0);
+    /// The most that the network lets a stage put out: what all can, or what another one that does less leaves to it.
+    fn level(&self, stages: &[Term]) -> Option<Term> {
+        let loads: Vec<(&Term, &Term)> =
+            stages.iter().zip(&self.network).filter_map(|(term, limit)| Some((term, limit.as_ref()?))).collect();
+        let one = Term::number(1.0);
+        match loads[..] {
+            [(_, limit)] => Some(limit.clone()),
+            [(first, through_first), (second, through_second)] => Term::max(&[
+                &one / &(&(&one / through_first) + &(&one / through_second)),
+                &(&one - &(first / through_first)) * through_second,
+                &(&one - &(second / through_second)) * through_first,
+            ]),
+            _ => None,
         }
-        Term::max(&[Term::number(1.0), Term::sum(loads)]).unwrap_or(Term::number(1.0))
     }
 }
 

@@ -35,7 +35,7 @@ impl Rates<'_> {
     pub fn longest_proof_h(&self, scenario: &Scenario, at: At) -> Term {
         let proofs =
             self.rates.iter().zip(&self.cells).filter(|(rate, _)| rate.phase == Phase::P4 && scenario.plans(Phase::P4));
-        let times = proofs.map(|(rate, cells)| &Term::number(f64::from(rate.batch)) / &cells[at as usize]);
+        let times = proofs.map(|(_, cells)| &Term::number(1.0) / &cells[at as usize]);
         Term::max(&times.collect::<Vec<_>>()).unwrap_or(Term::number(0.0))
     }
 }

@@ -1,0 +1,236 @@
+//! Menus: the kinds of instances that a machine may have together, before it is known how many of each.
+
+use std::collections::BTreeSet;
+
+use super::Lane;
+use super::limits::slots;
+use crate::phase::Phase;
+use crate::plan::rates::Rate;
+use crate::plan::scenario::{Precommit, ProvingPlace, Scenario, Sku, Volume};
+
+/// Rates of the same thing on the same cores that were measured with different numbers of instances side by side.
+#[derive(Clone, Debug)]
+pub(super) struct Family<'a> {
+    /// By instances, the fewest first.
+    rates: Vec<&'a Rate>,
+}
+
+impl<'a> Family<'a> {
+    /// The families of a phase that hold for a model.
+    pub fn of(phase: Phase, sku: &Sku, rates: &'a [Rate]) -> Vec<Family<'a>> {
+        let mut families: Vec<Family> = Vec::new();
+        for rate in rates.iter().filter(|rate| rate.phase == phase && rate.holds_for(&sku.name)) {
+            let key = |rate: &Rate| {
+                (rate.cores, rate.batch, rate.variant.clone(), rate.partitions_at_once, rate.memory.map(f64::to_bits))
+            };
+            match families.iter_mut().find(|family| key(family.rates[0]) == key(rate)) {
+                Some(family) => family.rates.push(rate),
+                None => families.push(Family { rates: vec![rate] }),
+            }
+        }
+        for family in &mut families {
+            family.rates.sort_by_key(|rate| rate.instances);
+        }
+        families
+    }
+
+    /// The rate for so many side by side: measured with as many or more; with the most if there is none.
+    pub fn rate(&self, count: u32) -> &'a Rate {
+        let enough = self.rates.iter().find(|rate| rate.instances >= count);
+        enough.unwrap_or(&self.rates[self.rates.len() - 1])
+    }
+
+    fn any(&self) -> &'a Rate {
+        self.rates[0]
+    }
+}
+
+/// A kind of instances before it is known how many: the families of its phases.
+#[derive(Clone, Debug)]
+pub(super) struct Kind<'a> {
+    phases: Vec<Phase>,
+    /// The first is that of the phase that counts for the cores; c1 is taken as it fits.
+    families: Vec<Family<'a>>,
+    c1: Option<&'a Rate>,
+}
+
+impl<'a> Kind<'a> {
+    /// Cores of each instance.
+    pub fn cores(&self) -> u32 {
+        self.families.iter().map(|family| family.any().cores).max().unwrap_or(0)
+    }
+
+    /// Sectors that an instance takes together: what p1 labels together stays together where the same instance goes on with it, all other
+    /// instances take one sector after the other.
+    pub fn batch(&self) -> u32 {
+        if self.does(Phase::P1) { self.families[0].any().batch } else { 1 }
+    }
+
+    /// Its name: "p2+c1 on 23 cores".
+    pub fn label(&self) -> String {
+        let phases: Vec<&str> = self.phases.iter().map(|phase| phase.name()).collect();
+        format!("{} on {} cores", phases.join("+"), self.cores())
+    }
+
+    /// Whether it does a phase.
+    pub fn does(&self, phase: Phase) -> bool {
+        self.phases.contains(&phase)
+    }
+
+    /// Memory of an instance on ordinary and on huge pages.
+    pub fn memory(&self, scenario: &Scenario) -> (f64, f64) {
+        let (mut ordinary, mut huge): (f64, f64) = (0.0, 0.0);
+        for family in &self.families {
+            let rate = family.any();
+            let needs = &scenario.needs;
+            match rate.phase {
+                Phase::P1 => huge = rate.memory.unwrap_or(needs.p1_memory * f64::from(rate.batch)),
+                Phase::P2 | Phase::C1 => ordinary = ordinary.max(rate.memory.unwrap_or(needs.p2_memory)),
+                Phase::P4 => {
+                    let at_once = f64::from(rate.partitions_at_once.unwrap_or(10));
+                    ordinary = ordinary.max(rate.memory.unwrap_or(needs.p4_parameters + at_once * needs.p4_partition));
+                }
+            }
+        }
+        (ordinary, huge)
+    }
+
+    /// The most of them on a model that has nothing else.
+    pub fn most(&self, scenario: &Scenario, sku: &Sku) -> u32 {
+        let times = |room: f64, each: f64| if each > 0.0 { (room / each * (1.0 + 1e-9)) as u32 } else { u32::MAX };
+        let (ordinary, huge) = self.memory(scenario);
+        let free = sku.memory - sku.reserved_memory;
+        let in_memory = match sku.huge_pages {
+            Some(reserve) => times(reserve, huge).min(times(free - reserve, ordinary)),
+            None => times(free, ordinary + huge),
+        };
+        let on_volumes = if sku.volumes.is_empty() || self.does(Phase::P4) {
+            u32::MAX
+        } else {
+            let most = |volume: &Volume| most_on(scenario, volume, self.batch());
+            sku.volumes.iter().map(most).fold(0, u32::saturating_add)
+        };
+        (sku.cores / self.cores().max(1)).min(in_memory).min(on_volumes)
+    }
+
+    /// Numbers of instances up to `most` above which another rate of one of its phases holds, and `most`.
+    pub fn steps(&self, most: u32) -> BTreeSet<u32> {
+        let rates = self.families.iter().flat_map(|family| &family.rates);
+        rates.map(|rate| rate.instances.min(most)).chain([most]).filter(|n| *n > 0).collect()
+    }
+
+    /// The lane with so many instances.
+    pub fn lane(&self, count: u32, scenario: &Scenario) -> Lane {
+        let mut rates: Vec<Rate> = self.families.iter().map(|family| family.rate(count).clone()).collect();
+        let batch = f64::from(self.batch());
+        let mut job_s: f64 = rates.iter().map(|rate| rate.sector_s() * batch).sum();
+        if let Some(c1) = self.c1 {
+            job_s += c1.sector_s() * batch;
+            rates.push(c1.clone());
+        }
+        let (memory, huge_memory) = self.memory(scenario);
+        Lane {
+            phases: self.phases.clone(),
+            instances: count,
+            cores: self.cores(),
+            memory,
+            huge_memory,
+            batch: self.batch(),
+            job_s,
+            sectors_per_h: f64::from(count) * batch / job_s * 3600.0,
+            rates,
+        }
+    }
+}
+
+/// The most instances that work on a volume, each with so many sectors.
+pub(super) fn most_on(scenario: &Scenario, volume: &Volume, batch: u32) -> u32 {
+    volume.instances.unwrap_or(u32::MAX).min(slots(scenario, volume.size) / batch)
+}
+
+/// Memory for ordinary and huge pages that a model has for sealing; without a huge-page reserve the two share what there is.
+pub(super) fn has_memory(sku: &Sku, ordinary: f64, huge: f64) -> bool {
+    match sku.huge_pages {
+        Some(reserve) => huge <= reserve && ordinary <= sku.memory - reserve - sku.reserved_memory,
+        None => ordinary + huge <= sku.memory - sku.reserved_memory,
+    }
+}
+
+/// All menus of a model. There may be millions, so they are made one at a time.
+pub(super) struct Menus<'a> {
+    scenario: &'a Scenario,
+    p1: Vec<Family<'a>>,
+    p2: Vec<Family<'a>>,
+    /// The rates of c1 that hold for the model.
+    c1: Vec<&'a Rate>,
+    p4: Vec<Family<'a>>,
+}
+
+/// Menus, one at a time.
+type Iter<'m, 'a> = Box<dyn Iterator<Item = Vec<Kind<'a>>> + 'm>;
+
+impl<'a> Menus<'a> {
+    /// From the rates that hold for the model.
+    pub fn new(scenario: &'a Scenario, sku: &Sku, rates: &'a [Rate]) -> Menus<'a> {
+        let of = |phase| Family::of(phase, sku, rates);
+        let c1 = rates.iter().filter(|rate| rate.phase == Phase::C1 && rate.holds_for(&sku.name)).collect();
+        Menus { scenario, p1: of(Phase::P1), p2: of(Phase::P2), c1, p4: of(Phase::P4) }
+    }
+
+    /// The menus; the kinds of each are in the order of the sector's way.
+    pub fn iter(&self) -> Iter<'_, 'a> {
+        let proofs = || self.p4.iter().map(|p4| vec![one(p4)]);
+        let with = move |kinds: Vec<Kind<'a>>| proofs().map(move |p4| [kinds.clone(), p4].concat());
+        let both = || self.precommits().flat_map(with);
+        match (self.scenario.plans_precommit(), self.scenario.plans(Phase::P4), self.scenario.rules.p4) {
+            (true, false, _) => self.precommits(),
+            (false, _, _) => Box::new(proofs()),
+            (true, true, ProvingPlace::Elsewhere) => Box::new(self.precommits().chain(proofs())),
+            (true, true, ProvingPlace::SameMachine) => Box::new(both()),
+            (true, true, ProvingPlace::Anywhere) => Box::new(both().chain(self.precommits()).chain(proofs())),
+        }
+    }
+
+    /// Those of the phases before p4.
+    fn precommits(&self) -> Iter<'_, 'a> {
+        match (self.scenario.plans(Phase::P1), self.scenario.plans(Phase::P2)) {
+            (true, true) => match self.scenario.rules.precommit {
+                Precommit::SideBySide => self.side_by_side(),
+                Precommit::InTurn => self.in_turn(),
+                Precommit::Either => Box::new(self.side_by_side().chain(self.in_turn())),
+            },
+            (true, false) => Box::new(self.p1.iter().map(|p1| vec![one(p1)])),
+            (false, _) => Box::new(self.p2.iter().filter_map(|p2| Some(vec![self.with_c1(one(p2))?]))),
+        }
+    }
+
+    fn side_by_side(&self) -> Iter<'_, 'a> {
+        let with = move |p1| self.p2.iter().filter_map(move |p2| Some(vec![one(p1), self.with_c1(one(p2))?]));
+        Box::new(self.p1.iter().flat_map(with))
+    }
+
+    fn in_turn(&self) -> Iter<'_, 'a> {
+        let kind = |p1: &Family<'a>, p2: &Family<'a>| Kind {
+            phases: vec![Phase::P1, Phase::P2],
+            families: vec![p1.clone(), p2.clone()],
+            c1: None,
+        };
+        let with = move |p1| self.p2.iter().filter_map(move |p2| Some(vec![self.with_c1(kind(p1, p2))?]));
+        Box::new(self.p1.iter().flat_map(with))
+    }
+
+    /// A kind that does c1 too, by its best rate on that many cores, if c1 is planned; `None` if there is no such rate.
+    fn with_c1(&self, mut kind: Kind<'a>) -> Option<Kind<'a>> {
+        if self.scenario.plans(Phase::C1) {
+            let fits = self.c1.iter().copied().filter(|rate| rate.cores <= kind.cores());
+            kind.c1 = Some(fits.max_by(|a, b| a.sectors_per_h.total_cmp(&b.sectors_per_h))?);
+            kind.phases.push(Phase::C1);
+        }
+        Some(kind)
+    }
+}
+
+/// A kind of instances that do one phase.
+fn one<'a>(family: &Family<'a>) -> Kind<'a> {
+    Kind { phases: vec![family.any().phase], families: vec![family.clone()], c1: None }
+}

@@ -164,9 +164,9 @@ mod tests {
         let mut times: Vec<f64> = (0..MANY).map(|_| normal(&mut rng, 10.0, 0.1)).collect();
         let (many, few) = (median_interval(&times).unwrap(), median_interval(&times[1..]).unwrap());
         assert!((many.low - few.low).abs() < 0.004 && (many.high - few.high).abs() < 0.004, "{many:?} {few:?}");
-        times.extend((0..1_000_000).map(|_| normal(&mut rng, 10.0, 0.1)));
+        times.extend((0..100_000).map(|_| normal(&mut rng, 10.0, 0.1)));
         let most = median_interval(&times).unwrap();
-        assert!(most.low < 10.0 && 10.0 < most.high && most.high - most.low < 0.001, "{most:?}");
+        assert!(most.low < 10.0 && 10.0 < most.high && most.high - most.low < 0.003, "{most:?}");
     }
 
     #[test]

@@ -156,6 +156,7 @@ struct StoredTable {
     skus: Vec<String>,
     runs: Vec<String>,
     sweeps: Vec<String>,
+    cores: Option<u32>,
 }
 
 impl Scenario {
@@ -291,7 +292,7 @@ fn scenario(file: File) -> Result<Scenario, String> {
         shared: shared(file.shared)?,
         skus: skus(file.skus)?,
         rates: rates(file.rates, month_s)?,
-        stored: file.stored.into_iter().map(|s| Stored { skus: s.skus, runs: s.runs, sweeps: s.sweeps }).collect(),
+        stored: (1..).zip(file.stored).map(|(number, table)| stored(number, table)).collect::<Result<_, _>>()?,
     };
     check(&scenario)?;
     Ok(scenario)
@@ -498,6 +499,12 @@ fn volumes(tables: Vec<VolumeTable>, sku: &str) -> Result<Vec<Volume>, String> {
         return Err(format!("{sku}: {} volumes are more than {MAX_VOLUMES}", volumes.len()));
     }
     Ok(volumes)
+}
+
+fn stored(number: u32, table: StoredTable) -> Result<Stored, String> {
+    let StoredTable { skus, runs, sweeps, cores } = table;
+    let cores = cores.map(|n| count(Some(n), 0, 1, MAX_COUNT, &format!("stored {number}: cores"))).transpose()?;
+    Ok(Stored { skus, runs, sweeps, cores })
 }
 
 fn rates(tables: Vec<RateTable>, month_s: f64) -> Result<Vec<Entry>, String> {

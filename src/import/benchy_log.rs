@@ -87,6 +87,7 @@ impl BenchyLog {
 
     /// The end of the file: what is open is unfinished.
     pub fn end(self, found: &mut Findings) {
+        self.threads.values().flat_map(|thread| &thread.run.phases).for_each(|done| found.took(done));
         for mut thread in self.threads.into_values() {
             thread.unfinished(None, found);
             found.run(thread.take());
@@ -129,7 +130,7 @@ impl Thread {
                 open.line,
                 format!("{phase} begins here and does not end before its thread goes on in line {next}: its end is missing"),
             ),
-            None => found.note(open.line, format!("{phase} begins here and does not end: left out as unfinished")),
+            None => found.unended(open.line, phase, "", open.time),
         }
         let text = format!("{phase} began in line {} of the log and did not end", open.line);
         self.run.findings.push(Finding::new("unfinished", Severity::Info, text));
@@ -410,6 +411,15 @@ thread_id: ThreadId(1) 2020-07-19 04:45:50 INFO [benchy::force] p34 disabled
         assert_eq!((alone.runs.len(), alone.notes[0].line, alone.problems.len()), (0, 4, 0));
         let last = found(&(P2.replace("2020-07", "2020-06") + &started));
         assert_eq!((last.runs.len(), last.notes[0].line, last.problems.len()), (1, 9, 0));
+    }
+
+    #[test]
+    fn an_end_that_is_long_overdue_is_missing() {
+        let second = P2.replace("ThreadId(1)", "ThreadId(2)").replace("2020-07-19 02:35:20", "2020-07-18 02:35:20");
+        let started: String = second.lines().take(4).map(|line| format!("{line}\n")).collect();
+        let found = found(&(started + P2));
+        assert_eq!((times(&found), found.problems[0].line), (vec![(Phase::P2, 7830.0)], 4));
+        assert!(found.problems[0].text.contains("no other took more than 7830 s: its end is missing"), "{}", found.problems[0]);
     }
 
     #[test]

@@ -19,9 +19,6 @@ const CIRCUIT_PROOFS: &str = "seal_commit_phase2_circuit_proofs";
 /// What tells executions apart that are under way at the same time.
 type Which = (Option<String>, Phase, Option<u64>);
 
-/// An execution that has been under way for so many times the longest other one will not end: its end is missing.
-const OVERDUE: f64 = 2.0;
-
 /// An execution that has begun.
 #[derive(Clone, Copy, Debug)]
 struct Open {
@@ -47,10 +44,6 @@ pub struct ProofsLog {
     open: BTreeMap<Which, Open>,
     /// Executions one after the other, of one sector.
     run: Option<Run>,
-    /// The longest whole execution of each phase, seconds.
-    longest_s: [f64; 4],
-    /// The last time in the log.
-    last: Option<Timestamp>,
 }
 
 impl ProofsLog {
@@ -72,7 +65,6 @@ impl ProofsLog {
             found.problem(line, format!("'{}' has no time before it that can be read", step.name));
             return;
         };
-        self.last = self.last.max(Some(stamp.time));
         let which = (event.process.map(str::to_string), phase, step.sector);
         match step.edge {
             Edge::Start => self.start(which, &step, stamp, line, found),
@@ -82,23 +74,11 @@ impl ProofsLog {
 
     /// The end of the file: what is open is unfinished, or has lost its end.
     pub fn end(mut self, found: &mut Findings) {
-        for ((_, phase, sector), open) in std::mem::take(&mut self.open).into_iter().filter(|(_, open)| !open.twice) {
-            let which = sector.map_or_else(String::new, |sector| format!(" of sector {sector}"));
-            let open_s = self.last.map_or(0.0, |last| seconds(open.time, last));
-            let longest_s = self.longest_s[phase as usize];
-            if longest_s > 0.0 && open_s > OVERDUE * longest_s {
-                found.problem(
-                    open.line,
-                    format!(
-                        "{phase}{which} begins here and does not end in the {open_s:.0} s that the log goes on, and no other took more than \
-                         {longest_s:.0} s: its end is missing"
-                    ),
-                );
-            } else {
-                found.note(open.line, format!("{phase}{which} begins here and does not end: left out as unfinished"));
-            }
-        }
         self.flush(found);
+        for ((_, phase, sector), open) in self.open.into_iter().filter(|(_, open)| !open.twice) {
+            let which = sector.map_or_else(String::new, |sector| format!(" of sector {sector}"));
+            found.unended(open.line, phase, &which, open.time);
+        }
     }
 
     fn flush(&mut self, found: &mut Findings) {
@@ -167,8 +147,6 @@ impl ProofsLog {
 
     fn keep(&mut self, which: Which, open: Open, stamp: Stamp, line: u64, found: &mut Findings) {
         let (process, phase, sector) = which;
-        let longest_s = &mut self.longest_s[phase as usize];
-        *longest_s = longest_s.max(seconds(open.time, stamp.time));
         let mut findings = Vec::new();
         let (begun, wall_s) = if phase == Phase::P4 {
             p4(&open, stamp, &mut findings)

@@ -284,6 +284,10 @@ pub struct Findings {
     more_notes: u64,
     /// How often something was found that belongs to a format.
     pub recognised: u64,
+    /// The last time in the log.
+    pub last: Option<Timestamp>,
+    /// The longest whole execution of each phase, seconds.
+    longest_s: [f64; 4],
     /// Sector sizes that the log names, bytes; two are as good as many.
     sector_bytes: BTreeSet<u64>,
     /// The runs that were found: a log may repeat itself.
@@ -291,6 +295,9 @@ pub struct Findings {
     /// Lines of the first run that repeats an earlier one, and how many do.
     repeated: Option<(u64, u64)>,
 }
+
+/// An execution that has been under way for so many times the longest other one will not end.
+const OVERDUE: f64 = 2.0;
 
 /// No more problems of one file are listed; a log with more is no log.
 const MAX_PROBLEMS: usize = 100;
@@ -306,6 +313,8 @@ impl Findings {
             notes: Vec::new(),
             more_notes: 0,
             recognised: 0,
+            last: None,
+            longest_s: [0.0; 4],
             sector_bytes: BTreeSet::new(),
             seen: Seen::default(),
             repeated: None,
@@ -342,9 +351,33 @@ impl Findings {
         self.sector_bytes.first().copied().filter(|_| self.sector_bytes.len() == 1)
     }
 
+    /// An execution took so long.
+    pub fn took(&mut self, done: &PhaseTime) {
+        let longest_s = &mut self.longest_s[done.phase as usize];
+        *longest_s = longest_s.max(done.wall_s);
+    }
+
+    /// A phase that has begun in a line and not ended when the log does: it is under way, or its end is missing. `which` says of what it is.
+    pub fn unended(&mut self, line: u64, phase: Phase, which: &str, begun: Timestamp) {
+        let open_s = self.last.map_or(0.0, |last| seconds(begun, last));
+        let longest_s = self.longest_s[phase as usize];
+        if longest_s > 0.0 && open_s > OVERDUE * longest_s {
+            self.problem(
+                line,
+                format!(
+                    "{phase}{which} begins here and does not end in the {open_s:.0} s that the log goes on, and no other took more than \
+                     {longest_s:.0} s: its end is missing"
+                ),
+            );
+        } else {
+            self.note(line, format!("{phase}{which} begins here and does not end: left out as unfinished"));
+        }
+    }
+
     /// Keeps a run that has a whole phase, once.
     pub fn run(&mut self, run: Run) {
         let Some(first) = run.phases.first() else { return };
+        run.phases.iter().for_each(|done| self.took(done));
         let keys = run.keys();
         if keys.iter().all(|key| self.seen.find(key).is_some()) {
             self.repeated.get_or_insert((first.lines.0, 0)).1 += 1;

@@ -75,6 +75,7 @@ impl Readers {
                 None => event.dialect == Dialect::Bracketed,
                 Some(only) => only == Format::BenchyLog,
             };
+            found.last = found.last.max(event.stamp.map(|stamp| stamp.time));
             if let Some(bytes) = sector_bytes(&event) {
                 found.names_size(bytes);
             }

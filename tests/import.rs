@@ -159,11 +159,14 @@ fn mistakes_are_named_by_file_and_line_and_nothing_is_imported() {
     let good = p2_log(&home, "good.log", "2020-07-18 05:00:00", "2020-07-18 06:00:00");
     let text = fs::read_to_string(home.path(&good)).unwrap();
     let (start, end) = text.split_once('\n').unwrap();
+    let header = "thread_id: ThreadId(1) 2020-07-18 04:00:00 INFO [benchy::force] using cache dir \"c\", sealed file \"s\"";
+    let lost = format!("{header}\n{start}\n{header}\n{text}");
     for (name, text, words) in [
         ("two.log", format!("{start}\n{start}\n{end}"), ["two.log:2", "began in line 1"]),
         ("none.log", format!("x\n{end}"), ["none.log:2", "no phase begins"]),
         ("back.log", text.replace("06:00:00", "04:00:00"), ["back.log:2", "earlier time"]),
         ("time.log", text.replace("2020-07-18 06:00:00", "yesterday"), ["time.log:2", "no time"]),
+        ("lost.log", lost, ["lost.log:2", "its end is missing"]),
         ("other.log", "hello\n".to_string(), ["other.log", "no line of it"]),
     ] {
         fs::write(home.path(name), text).unwrap();
@@ -172,6 +175,9 @@ fn mistakes_are_named_by_file_and_line_and_nothing_is_imported() {
     assert!(!home.path("home").exists());
     let some = home.run(&["import", "good.log", "two.log", "--skip-bad"]).success();
     assert!(some.stdout.contains("1 runs imported") && some.stderr.contains("two.log:2"), "{}", some.stderr);
+    fs::write(home.path("bad.log"), format!("{}\n", end.replace("06:00:00", "yesterday")).repeat(300)).unwrap();
+    let many = home.run(&["import", "bad.log"]).fails(2, &["bad.log:1", "(and 299 more, 99 of them above)"]);
+    assert!(many.stderr.contains("200 more places where something is wrong are not listed"), "{}", many.stderr);
     home.run(&["import", "nowhere.log"]).fails(2, &["nowhere.log"]);
     home.run(&["import", "."]).fails(2, &["directory"]);
     home.run(&["import"]).fails(2, &[]);
@@ -300,14 +306,14 @@ fn many(runs: u64) -> String {
 #[test]
 fn many_runs_of_one_log_take_little_memory() {
     let home = Home::new();
-    fs::write(home.path("many.log"), many(10_000)).unwrap();
+    fs::write(home.path("many.log"), many(40_000)).unwrap();
     let sealbench = env!("CARGO_BIN_EXE_sealbench");
-    // Address space in KiB, of which the program itself takes half: a record of each run in memory would take more.
+    // Address space in KiB, of which the program itself takes half: all that is known of each run would take more.
     let script = format!("ulimit -v 70000; exec {sealbench} import many.log --dry-run");
     let output = std::process::Command::new("sh").args(["-c", &script]).current_dir(home.path("")).output().unwrap();
     let (said, wrong) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert!(output.status.success() && said.contains("10000 runs would be imported"), "{wrong}");
-    assert!(said.contains("and 9940 more"), "{said}");
+    assert!(output.status.success() && said.contains("40000 runs would be imported"), "{wrong}");
+    assert!(said.contains("and 39940 more"), "{said}");
 }
 
 #[test]

@@ -124,6 +124,9 @@ fn the_46_core_rate_is_best_and_warned_about() {
     let layout = &best["purchase"]["machines"][0]["layouts"][0]["layout"];
     assert!((layout["per_h"][0].as_f64().unwrap() - 1.925).abs() < 0.001 && layout["lanes"][0]["cores"] == 46);
     assert!(text.contains("p2 on 46 cores") && text.contains("not concurrent"), "{text}");
+    let other = &best["alternatives"][0];
+    assert_eq!((&other["name"], &other["purchase"]["total"]), (&"next best layout".into(), &2.into()));
+    assert_eq!(other["remark"], "2 x (4 x p2 on 23 cores)");
     let without = SWEEP.split("[[rate]]").take(3).collect::<Vec<_>>().join("[[rate]]");
     let (other, _) = plan(&without, "");
     let layout = &other["purchase"]["machines"][0]["layouts"][0]["layout"];
@@ -174,6 +177,11 @@ fn prices_decide_and_the_answer_says_what_else_there_is() {
         plan["alternatives"].as_array().unwrap().iter().map(|a| a["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["next best: without large", "without small", "only small", "only large", "with what is there"]);
     assert!(text.contains("2.000 sectors/h, 48.0 % of the target"), "{text}");
+    let few = scenario.replace("owned = 2", "owned = 2\n        available = 3");
+    let (_, text) = self::plan(&few, "");
+    assert!(text.contains("the 3 that can be had: 3.000 sectors/h, 72.0 % of the target"), "{text}");
+    let (_, text) = self::plan(&scenario.replace("owned = 2", "available = 0"), "");
+    assert!(text.contains("none of them can be had"), "{text}");
     let price = &plan["sensitivity"].as_array().unwrap()[1];
     assert_eq!(price["what"], "price of small");
     let (machines_first, _) = self::plan(scenario, "--minimise machines");
@@ -405,4 +413,25 @@ fn rates_come_from_imported_logs_with_what_ran_side_by_side() {
     assert_eq!(rate["concurrent"], true);
     let all = 4.0 * rate["sectors_per_h"].as_f64().unwrap();
     assert!((all - 1.870).abs() < 0.01, "{all}");
+}
+
+#[test]
+fn a_log_that_is_not_over_and_does_not_say_its_cores_gives_the_rates_of_what_ended() {
+    let home = Home::new();
+    let whole = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/logs/all-phases.log")).unwrap();
+    let head: String = whole.lines().take(6).map(|line| format!("{line}\n")).collect();
+    fs::write(home.path("run.log"), head).unwrap();
+    home.run(&words("import run.log --json r.json")).success();
+    let record = &read_json(&home.path("r.json"))[0];
+    assert_eq!(record["state"], "interrupted");
+    let id = record["id"].as_str().unwrap();
+    let scenario = format!(
+        "target = '1 sectors per hour'\nminimise = 'machines'\nphases = ['p1']\n\
+         [[sku]]\nname = 'large'\ncores = 96\nmemory = '1 TiB'\n[[stored]]\nruns = ['{id}']\n"
+    );
+    run(&home, &scenario, "").fails(2, &[id, "how many cores p1 ran", "cores = ... in its [[stored]]"]);
+    run(&home, &format!("{scenario}cores = 8\n"), "--json p.json").success();
+    let rate = &read_json(&home.path("p.json"))["rates"][0];
+    assert_eq!((&rate["phase"], &rate["cores"], &rate["mean_s"]), (&"p1".into(), &8.into(), &10315.0.into()));
+    run(&home, &format!("{scenario}cores = 0\n"), "").fails(2, &["stored 1: cores: 0 is out of range"]);
 }

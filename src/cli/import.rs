@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serializer;
+use serde::ser::SerializeSeq;
 
 use crate::disk::Promised;
 use crate::error::Stop;
 use crate::home::home;
 use crate::import::record::Told;
 use crate::import::{Format, Imported, Options, read, store};
-use crate::report::imported::{rates, runs};
+use crate::report::imported::{MAX_ROWS, rates, runs};
 use crate::sector::SectorSize;
 use crate::store::Store;
 
@@ -76,10 +77,11 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
     if imported.runs() == 0 {
         return Err(Stop::Usage.error("no whole run was found: nothing to import"));
     }
+    let shown = imported.records().take(MAX_ROWS).collect::<anyhow::Result<Vec<_>>>()?;
     let mut out = stdout().lock();
-    let _ = write!(out, "{}\n{}", runs(imported.records(), imported.phases()), rates(&imported.rates));
+    let _ = write!(out, "{}\n{}", runs(&shown, imported.phases()), rates(&imported.rates));
     if let Some(json) = json {
-        json.fill(|out| Ok(serde_json::Serializer::pretty(out).collect_seq(imported.records())?))?;
+        json.fill(|out| array(&imported, out))?;
     }
     if args.dry_run {
         let _ = writeln!(out, "\n{} runs would be imported", imported.runs());
@@ -88,6 +90,16 @@ pub fn run(args: ImportArgs) -> anyhow::Result<()> {
     let kept = store(&Store::open(&home()?)?, imported.records())?;
     let _ = writeln!(out, "\n{} runs imported, {} were there already", kept.new, kept.known);
     Ok(())
+}
+
+/// All records as one array.
+fn array(imported: &Imported, out: &mut dyn Write) -> anyhow::Result<()> {
+    let mut json = serde_json::Serializer::pretty(out);
+    let mut array = json.serialize_seq(None)?;
+    for record in imported.records() {
+        array.serialize_element(&record?)?;
+    }
+    Ok(array.end()?)
 }
 
 /// The file of `--json`. One of the logs it may not be: it would be lost.
@@ -121,9 +133,12 @@ fn say(imported: &Imported) {
 /// The first mistake, and how to go on.
 fn refusal(imported: &Imported) -> anyhow::Error {
     let first = imported.problems.first().map(ToString::to_string).unwrap_or_default();
-    let more = match imported.problems.len() {
-        1 => String::new(),
-        several => format!(" (and {} more, above)", several - 1),
+    let listed = imported.problems.len() - 1;
+    let all = listed as u64 + imported.more_problems;
+    let more = match (all, imported.more_problems) {
+        (0, _) => String::new(),
+        (_, 0) => format!(" (and {all} more, above)"),
+        _ => format!(" (and {all} more, {listed} of them above)"),
     };
     Stop::Usage.error(format!("{first}{more}; nothing was imported: mend or leave out the file, or add --skip-bad"))
 }

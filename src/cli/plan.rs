@@ -9,19 +9,18 @@ use crate::cli::plan_verify;
 use crate::disk::Promised;
 use crate::error::Stop;
 use crate::home::home;
-use crate::plan::measured::from_records;
+use crate::plan::measured::{from_records, of_sweep};
 use crate::plan::ops;
 use crate::plan::page;
 use crate::plan::planner::plan;
 use crate::plan::rates::Rate;
 use crate::plan::report;
-use crate::plan::scenario::{Minimise, Scenario, Stored};
+use crate::plan::scenario::{Minimise, Scenario};
 use crate::plan::simulate::simulate;
 use crate::plan::workbook::workbook;
 use crate::report::{html, units};
 use crate::sector::SectorSize;
 use crate::store::Store;
-use crate::trial::record::Record;
 
 const EXAMPLES: &str = "Examples:
   sealbench plan params/scenarios/field-notes-2020.toml
@@ -86,7 +85,9 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     let xlsx = promised("--xlsx", &args.xlsx)?;
     let page_file = promised("--html", &args.html)?;
     let ops = args.ops.as_deref().map(|path| ops::Target::new(path, args.force)).transpose()?;
-    let mut plan = plan(&scenario, stored(&scenario)?)?;
+    let (stored, left_out) = stored(&scenario)?;
+    let mut plan = plan(&scenario, stored)?;
+    plan.warnings.extend(left_out);
     if let Some(days) = args.simulate {
         let result = simulate(&scenario, &plan.purchase, days, args.seed).map_err(|e| Stop::Usage.error(e))?;
         plan.simulation = Some(result);
@@ -124,27 +125,24 @@ pub fn run(args: PlanArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The rates that the scenario takes from the results store.
-fn stored(scenario: &Scenario) -> anyhow::Result<Vec<Rate>> {
+/// The rates that the scenario takes from the results store, and sentences about runs of sweeps that are not used.
+fn stored(scenario: &Scenario) -> anyhow::Result<(Vec<Rate>, Vec<String>)> {
+    let (mut rates, mut left_out) = (Vec::new(), Vec::new());
     if scenario.stored.is_empty() {
-        return Ok(Vec::new());
+        return Ok((rates, left_out));
     }
     let store = Store::open(&home()?)?;
-    let mut rates = Vec::new();
+    let wrong = |e: String| Stop::Usage.error(e);
     for stored in &scenario.stored {
-        let records = records(&store, stored)?;
-        let from = from_records(&records, scenario.sector_bytes, &stored.skus);
-        rates.extend(from.map_err(|e| Stop::Usage.error(e))?);
-    }
-    Ok(rates)
-}
-
-fn records(store: &Store, stored: &Stored) -> anyhow::Result<Vec<Record>> {
-    let mut records = stored.runs.iter().map(|id| store.record(id)).collect::<anyhow::Result<Vec<_>>>()?;
-    for sweep in &stored.sweeps {
-        for id in store.of_sweep(sweep)? {
-            records.push(store.record(&id)?);
+        let mut records = stored.runs.iter().map(|id| store.record(id)).collect::<anyhow::Result<Vec<_>>>()?;
+        for sweep in &stored.sweeps {
+            let ids = store.of_sweep(sweep)?;
+            let all = ids.iter().map(|id| store.record(id)).collect::<anyhow::Result<Vec<_>>>()?;
+            let (usable, others) = of_sweep(sweep, all, scenario.sector_bytes).map_err(wrong)?;
+            records.extend(usable);
+            left_out.extend(others);
         }
+        rates.extend(from_records(&records, scenario.sector_bytes, stored).map_err(wrong)?);
     }
-    Ok(records)
+    Ok((rates, left_out))
 }

@@ -8,9 +8,6 @@
 //! | p4 | `got groth params (N) while sealing`, after `seal_commit_phase2:start` | `seal_commit_phase2:finish` |
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
-
 use jiff::Timestamp;
 
 use super::line::{Edge, Event, Stamp, groth_params, phase_of, step};
@@ -42,9 +39,8 @@ struct Thread {
 }
 
 /// Reads the log line by line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct BenchyLog {
-    file: Arc<Path>,
     threads: BTreeMap<String, Thread>,
     /// Ends without a beginning that are a mistake only if nothing in the file begins.
     lost_end: Option<(u64, Phase)>,
@@ -52,11 +48,6 @@ pub struct BenchyLog {
 }
 
 impl BenchyLog {
-    /// Before the first line.
-    pub fn new(file: &Arc<Path>) -> BenchyLog {
-        BenchyLog { file: Arc::clone(file), threads: BTreeMap::new(), lost_end: None, starts: 0 }
-    }
-
     /// Takes a line's event.
     pub fn event(&mut self, line: u64, event: &Event<'_>, found: &mut Findings) {
         let Some(mark) = Mark::of(event) else { return };
@@ -71,13 +62,13 @@ impl BenchyLog {
                 found.problem(line, format!("more than {MAX_THREADS} threads seal in it: this is no log of benchy"));
                 return;
             }
-            let thread = (!name.is_empty()).then(|| Arc::from(name));
-            self.threads.insert(name.to_string(), Thread::new(&self.file, thread));
+            let thread = (!name.is_empty()).then(|| name.to_string());
+            self.threads.insert(name.to_string(), Thread::new(thread));
         }
         let Some(thread) = self.threads.get_mut(name) else { return };
         thread.run.precision_of(stamp);
         match mark {
-            Mark::Files(cache, sealed) => thread.header(cache, sealed, found),
+            Mark::Files(cache, sealed) => thread.header(cache, sealed, line, found),
             Mark::Start(phase) => {
                 self.starts += 1;
                 thread.start(phase, stamp, line, found);
@@ -96,9 +87,10 @@ impl BenchyLog {
 
     /// The end of the file: what is open is unfinished.
     pub fn end(self, found: &mut Findings) {
+        self.threads.values().flat_map(|thread| &thread.run.phases).for_each(|done| found.took(done));
         for mut thread in self.threads.into_values() {
-            let run = thread.take(found);
-            found.run(run);
+            thread.unfinished(None, found);
+            found.run(thread.take());
         }
         if let Some((line, phase)) = self.lost_end.filter(|_| self.starts == 0) {
             found.problem(
@@ -110,9 +102,9 @@ impl BenchyLog {
 }
 
 impl Thread {
-    fn new(file: &Arc<Path>, thread: Option<Arc<str>>) -> Thread {
+    fn new(thread: Option<String>) -> Thread {
         Thread {
-            run: Run { thread, ..Run::new(file, Format::BenchyLog) },
+            run: Run { thread, ..Run::new(Format::BenchyLog) },
             open: [None; 4],
             enabled: None,
             entered: None,
@@ -120,26 +112,34 @@ impl Thread {
     }
 
     /// A new run begins: hands out the one before.
-    fn take(&mut self, found: &mut Findings) -> Run {
-        let open = self.open.iter().zip(Phase::ALL).filter_map(|(open, phase)| Some(((*open)?, phase)));
-        let open: Vec<(Open, Phase)> = open.chain(self.entered.map(|entered| (entered, Phase::P4))).collect();
-        if let Some((open, phase)) = open.into_iter().filter(|(open, _)| !open.twice).min_by_key(|(open, _)| open.line)
-        {
-            found.note(open.line, format!("{phase} begins here and does not end: left out as unfinished"));
-            let text = format!("{phase} began in line {} of the log and did not end", open.line);
-            self.run.findings.push(Finding::new("unfinished", Severity::Info, text));
-            self.run.unfinished = true;
-        }
-        let precision_ns = self.run.precision_ns;
-        let next = Thread::new(&self.run.log, self.run.thread.clone());
-        let run = std::mem::replace(self, next).run;
-        self.run.precision_ns = precision_ns;
-        run
+    fn take(&mut self) -> Run {
+        let mut next = Thread::new(self.run.thread.clone());
+        next.run.precision_ns = self.run.precision_ns;
+        std::mem::replace(self, next).run
     }
 
-    fn header(&mut self, cache: &str, sealed: &str, found: &mut Findings) {
-        let run = self.take(found);
-        found.run(run);
+    /// What has begun and not ended when the thread goes on in a line, or when the log ends. A thread does one thing after the other, so an end
+    /// that has not come before the next thing is missing.
+    fn unfinished(&mut self, next: Option<u64>, found: &mut Findings) {
+        let open = self.open.iter_mut().zip(Phase::ALL).filter_map(|(open, phase)| Some((open.take()?, phase)));
+        let open: Vec<(Open, Phase)> = open.chain(self.entered.take().map(|entered| (entered, Phase::P4))).collect();
+        let first = open.into_iter().filter(|(open, _)| !open.twice).min_by_key(|(open, _)| open.line);
+        let Some((open, phase)) = first else { return };
+        match next {
+            Some(next) => found.problem(
+                open.line,
+                format!("{phase} begins here and does not end before its thread goes on in line {next}: its end is missing"),
+            ),
+            None => found.unended(open.line, phase, "", open.time),
+        }
+        let text = format!("{phase} began in line {} of the log and did not end", open.line);
+        self.run.findings.push(Finding::new("unfinished", Severity::Info, text));
+        self.run.unfinished = true;
+    }
+
+    fn header(&mut self, cache: &str, sealed: &str, line: u64, found: &mut Findings) {
+        self.unfinished(Some(line), found);
+        found.run(self.take());
         self.run.cache_dir = Some(cache.to_string());
         self.run.sealed_file = Some(sealed.to_string());
     }
@@ -151,9 +151,9 @@ impl Thread {
             open.twice = true;
             return;
         }
+        self.unfinished(Some(line), found);
         if self.run.phases.iter().any(|done| done.phase >= phase) {
-            let run = self.take(found);
-            found.run(run);
+            found.run(self.take());
         }
         self.open[phase as usize] = Some(Open { time: stamp.time, line, twice: false });
         if phase == Phase::P2 {
@@ -197,9 +197,9 @@ impl Thread {
             return;
         }
         self.finish(Phase::C1, stamp, line, found);
+        self.unfinished(Some(line), found);
         if self.run.phases.iter().any(|done| done.phase == Phase::P4) {
-            let run = self.take(found);
-            found.run(run);
+            found.run(self.take());
         }
         self.entered = Some(Open { time: stamp.time, line, twice: false });
     }
@@ -392,13 +392,42 @@ thread_id: ThreadId(1) 2020-07-19 04:45:50 INFO [benchy::force] p34 disabled
     }
 
     #[test]
-    fn a_run_that_was_broken_off_is_noted_and_the_next_one_counts() {
+    fn a_run_whose_end_is_missing_is_a_mistake_and_the_others_count() {
         let started: String = P2.lines().take(4).map(|line| format!("{line}\n")).collect();
         let found = found(&(started.clone() + P2));
-        assert_eq!((times(&found), found.notes[0].line), (vec![(Phase::P2, 7830.0)], 4));
-        assert!(found.problems.is_empty());
-        let alone = self::found(&started);
-        assert_eq!((alone.runs.len(), alone.notes.len(), alone.problems.len()), (0, 1, 0));
+        assert_eq!((times(&found), found.problems[0].line), (vec![(Phase::P2, 7830.0)], 4));
+        assert!(found.problems[0].text.contains("goes on in line 5: its end is missing"), "{}", found.problems[0]);
+        assert_eq!((found.problems.len(), found.notes.len()), (1, 0));
+        let begun = |time: &str| line(time, "[filecoin_proofs::api::seal_pledge] seal_pre_commit_phase1_all_zero: start");
+        let middle = self::found(&(begun("2020-07-18 01:00:00") + P2.split_once("p2 enabled\n").unwrap().1));
+        assert_eq!((times(&middle), middle.problems[0].line), (vec![(Phase::P2, 7830.0)], 1), "p1 does not end");
+        assert!(middle.runs[0].unfinished);
+    }
+
+    #[test]
+    fn a_run_that_is_under_way_at_the_end_of_the_log_is_noted() {
+        let started: String = P2.lines().take(4).map(|line| format!("{line}\n")).collect();
+        let alone = found(&started);
+        assert_eq!((alone.runs.len(), alone.notes[0].line, alone.problems.len()), (0, 4, 0));
+        let last = found(&(P2.replace("2020-07", "2020-06") + &started));
+        assert_eq!((last.runs.len(), last.notes[0].line, last.problems.len()), (1, 9, 0));
+    }
+
+    #[test]
+    fn an_end_that_is_long_overdue_is_missing() {
+        let second = P2.replace("ThreadId(1)", "ThreadId(2)").replace("2020-07-19 02:35:20", "2020-07-18 02:35:20");
+        let started: String = second.lines().take(4).map(|line| format!("{line}\n")).collect();
+        let found = found(&(started + P2));
+        assert_eq!((times(&found), found.problems[0].line), (vec![(Phase::P2, 7830.0)], 4));
+        assert!(found.problems[0].text.contains("no other took more than 7830 s: its end is missing"), "{}", found.problems[0]);
+    }
+
+    #[test]
+    fn more_mistakes_than_are_listed_are_counted() {
+        let end = line("2020-07-23 19:52:28", &format!("{API} seal_commit_phase2:finish"));
+        let found = found(&end.repeat(150));
+        assert_eq!((found.problems.len(), found.notes.len()), (100, 1));
+        assert_eq!(found.notes[0].text, "50 more places where something is wrong are not listed");
     }
 
     #[test]

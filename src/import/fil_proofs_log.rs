@@ -1,8 +1,6 @@
 //! Today's logs: the lines of rust-fil-proofs, also behind the prefixes of lotus, curio and the system's journal.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -19,7 +17,7 @@ const MAX_OPEN: usize = 4096;
 const CIRCUIT_PROOFS: &str = "seal_commit_phase2_circuit_proofs";
 
 /// What tells executions apart that are under way at the same time.
-type Which = (Option<Arc<str>>, Phase, Option<u64>);
+type Which = (Option<String>, Phase, Option<u64>);
 
 /// An execution that has begun.
 #[derive(Clone, Copy, Debug)]
@@ -41,20 +39,14 @@ struct Open {
 }
 
 /// Reads the log line by line.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct ProofsLog {
-    file: Arc<Path>,
     open: BTreeMap<Which, Open>,
     /// Executions one after the other, of one sector.
     run: Option<Run>,
 }
 
 impl ProofsLog {
-    /// Before the first line.
-    pub fn new(file: &Arc<Path>) -> ProofsLog {
-        ProofsLog { file: Arc::clone(file), open: BTreeMap::new(), run: None }
-    }
-
     /// Takes a line's event.
     pub fn event(&mut self, line: u64, event: &Event<'_>, found: &mut Findings) {
         if event.target.starts_with("bellperson::groth16") {
@@ -64,7 +56,7 @@ impl ProofsLog {
             return;
         }
         if let (Some(bytes), Some(stamp)) = (groth_params(event.message.trim_end()), event.stamp) {
-            found.sector_bytes.insert(bytes);
+            found.names_size(bytes);
             return self.params(event, stamp);
         }
         let Some((step, phase)) = step(event.message).and_then(|step| Some((step, phase(&step)?))) else { return };
@@ -73,20 +65,20 @@ impl ProofsLog {
             found.problem(line, format!("'{}' has no time before it that can be read", step.name));
             return;
         };
-        let which = (event.process.map(Arc::from), phase, step.sector);
+        let which = (event.process.map(str::to_string), phase, step.sector);
         match step.edge {
             Edge::Start => self.start(which, &step, stamp, line, found),
             Edge::Finish => self.finish(which, &step, stamp, line, found),
         }
     }
 
-    /// The end of the file: what is open is unfinished.
+    /// The end of the file: what is open is unfinished, or has lost its end.
     pub fn end(mut self, found: &mut Findings) {
-        for ((_, phase, sector), open) in std::mem::take(&mut self.open) {
-            let which = sector.map_or_else(String::new, |sector| format!(" of sector {sector}"));
-            found.note(open.line, format!("{phase}{which} begins here and does not end: left out as unfinished"));
-        }
         self.flush(found);
+        for ((_, phase, sector), open) in self.open.into_iter().filter(|(_, open)| !open.twice) {
+            let which = sector.map_or_else(String::new, |sector| format!(" of sector {sector}"));
+            found.unended(open.line, phase, &which, open.time);
+        }
     }
 
     fn flush(&mut self, found: &mut Findings) {
@@ -167,7 +159,7 @@ impl ProofsLog {
         if !joins {
             self.flush(found);
         }
-        let run = self.run.get_or_insert_with(|| Run { process, sector, ..Run::new(&self.file, Format::ProofsLog) });
+        let run = self.run.get_or_insert_with(|| Run { process, sector, ..Run::new(Format::ProofsLog) });
         run.sector = run.sector.or(sector);
         run.precision_of(stamp);
         run.phases.push(done);
@@ -211,7 +203,7 @@ fn phase(step: &Step<'_>) -> Option<Phase> {
 }
 
 /// Whether an execution belongs to a run: the same sector's next phase, after the one before.
-fn follows(run: &Run, next: &PhaseTime, process: &Option<Arc<str>>, sector: Option<u64>) -> bool {
+fn follows(run: &Run, next: &PhaseTime, process: &Option<String>, sector: Option<u64>) -> bool {
     let same_sector = run.sector.is_none() || sector.is_none() || run.sector == sector;
     let after = run.phases.last().is_some_and(|last| {
         let end = last.begun.and_then(|begun| begun.checked_add(SignedDuration::from_secs_f64(last.wall_s)).ok());
@@ -297,7 +289,7 @@ mod tests {
         let finish = line("01:10:00.000", "seal_commit_phase2:finish: SectorId(1)");
         let params = line("01:04:00.000", "got groth params (34359738368) while sealing");
         let traced = found(&[start.clone(), params, finish.clone()]);
-        assert_eq!((times(&traced), traced.runs[0].sector_bytes), (vec![vec![(Phase::P4, 360.0)]], Some(32 << 30)));
+        assert_eq!((times(&traced), traced.sector_bytes), (vec![vec![(Phase::P4, 360.0)]], Some(32 << 30)));
         let plain = found(&[start, finish]);
         assert_eq!(
             (times(&plain), plain.runs[0].findings[0].code.as_str()),
@@ -362,6 +354,27 @@ mod tests {
         ]);
         let lines: Vec<u64> = found.problems.iter().map(|problem| problem.line).collect();
         assert_eq!((lines, times(&found)), (vec![1, 3], vec![vec![(Phase::P2, 60.0)]]));
+    }
+
+    #[test]
+    fn an_end_that_is_long_overdue_is_missing() {
+        let p1 = |time: &str, edge: &str, sector: u32| line(time, &format!("seal_pre_commit_phase1:{edge}: SectorId({sector})"));
+        let lines = |last: &str| {
+            found(&[
+                p1("01:00:00.000", "start", 1),
+                p1("01:00:00.000", "start", 2),
+                p1("02:00:00.000", "finish", 2),
+                p1("02:00:00.000", "start", 3),
+                p1("02:50:00.000", "finish", 3),
+                p1("02:50:00.000", "start", 4),
+                p1(last, "finish", 4),
+            ])
+        };
+        let late = lines("02:59:00.000");
+        assert_eq!((late.runs.len(), late.notes.len(), late.problems.len()), (3, 1, 0), "it may still be under way");
+        let missing = lines("03:00:01.000");
+        assert_eq!((missing.runs.len(), missing.notes.len(), missing.problems[0].line), (3, 0, 1));
+        assert!(missing.problems[0].text.contains("p1 of sector 1"), "{}", missing.problems[0]);
     }
 
     #[test]

@@ -3,8 +3,6 @@
 //! A phase that was skipped is 0 in both; such a phase is absent here.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -20,9 +18,8 @@ const MAX_REPORT: usize = 1 << 20;
 const OPENINGS: [&str; 4] = ["{\"git\"", "{\"inputs\"", "{\"EnvVar\"", "{\"SectorSize\""];
 
 /// Finds balanced objects in the lines of a log and reads those that are reports.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct JsonReports {
-    file: Arc<Path>,
     /// The object so far; empty outside of one.
     text: String,
     begins: u64,
@@ -32,18 +29,6 @@ pub struct JsonReports {
 }
 
 impl JsonReports {
-    /// Before the first line.
-    pub fn new(file: &Arc<Path>) -> JsonReports {
-        JsonReports {
-            file: Arc::clone(file),
-            text: String::new(),
-            begins: 0,
-            depth: 0,
-            in_string: false,
-            escaped: false,
-        }
-    }
-
     /// Takes a line.
     pub fn line(&mut self, number: u64, text: &str, only: Option<Format>, found: &mut Findings) {
         // Only a new object begins in the first column: what was open is not one.
@@ -134,12 +119,12 @@ impl JsonReports {
         let wants = |format| only.is_none_or(|only| only == format);
         if value.get("SealingResults").is_some() && wants(Format::LotusJson) {
             found.recognised += 1;
-            lotus(&value, &self.file, lines, found);
+            lotus(&value, lines, found);
         } else if wants(Format::BenchyJson)
             && let Some((inputs, outputs)) = parts(&value)
         {
             found.recognised += 1;
-            benchy(&value, &inputs, &outputs, &self.file, lines, found);
+            benchy(&value, &inputs, &outputs, lines, found);
         }
     }
 }
@@ -209,11 +194,10 @@ fn benchy(
     value: &Value,
     inputs: &Fields<'_>,
     outputs: &Fields<'_>,
-    file: &Arc<Path>,
     lines: (u64, u64),
     found: &mut Findings,
 ) {
-    let mut run = Run { precision_ns: 1e6, ..Run::new(file, Format::BenchyJson) };
+    let mut run = Run { precision_ns: 1e6, ..Run::new(Format::BenchyJson) };
     run.sector_bytes =
         ["sector_size", "sector_size_bytes", "data_size"].iter().find_map(|name| size(inputs.get(*name)?));
     let small = |names: [&str; 2]| names.iter().find_map(|name| u32::try_from(inputs.get(*name)?.as_u64()?).ok());
@@ -339,8 +323,8 @@ fn machine(system: &Fields<'_>) -> Machine {
 }
 
 /// `lotus-bench sealing --json-out`: durations are Go's, whole nanoseconds.
-fn lotus(value: &Value, file: &Arc<Path>, lines: (u64, u64), found: &mut Findings) {
-    let mut run = Run::new(file, Format::LotusJson);
+fn lotus(value: &Value, lines: (u64, u64), found: &mut Findings) {
+    let mut run = Run::new(Format::LotusJson);
     run.sector_bytes = value.get("SectorSize").and_then(size);
     let results = value.get("SealingResults").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for (repeat, result) in results.iter().enumerate() {

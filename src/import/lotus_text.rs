@@ -1,8 +1,5 @@
 //! The text that lotus-bench prints: the block after `results (v28) SectorSize:(N), SectorNumber:(M)` and the lines of `simple`.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use super::line::duration;
 use super::run::{Findings, Format, PhaseTime, Run};
 use crate::phase::Phase;
@@ -15,18 +12,18 @@ const MAX_SECTORS: u64 = 1 << 20;
 /// Reads the text line by line.
 #[derive(Debug)]
 pub struct LotusText {
-    file: Arc<Path>,
     run: Option<Run>,
     /// Sectors that the block's figures are the sum of.
     sectors: u64,
 }
 
-impl LotusText {
-    /// Before the first line.
-    pub fn new(file: &Arc<Path>) -> LotusText {
-        LotusText { file: Arc::clone(file), run: None, sectors: 1 }
+impl Default for LotusText {
+    fn default() -> LotusText {
+        LotusText { run: None, sectors: 1 }
     }
+}
 
+impl LotusText {
     /// Takes a line; indented and quoted ones too, as in the results that people publish.
     pub fn line(&mut self, number: u64, text: &str, found: &mut Findings) {
         let text = text.trim_start_matches(['>', ' ', '\t']);
@@ -42,7 +39,7 @@ impl LotusText {
             if self.run.as_ref().is_some_and(|run| run.phases.iter().any(|done| done.phase >= phase)) {
                 self.end_run(found);
             }
-            let run = self.run.get_or_insert_with(|| Run::new(&self.file, Format::LotusText));
+            let run = self.run.get_or_insert_with(|| Run::new(Format::LotusText));
             run.sector_bytes = run.sector_bytes.or_else(|| size_of(took));
             keep(run, phase, took, 1, number);
         }
@@ -61,7 +58,7 @@ impl LotusText {
     }
 
     fn block(&self, bytes: Option<u64>) -> Run {
-        let mut run = Run { sector_bytes: bytes, ..Run::new(&self.file, Format::LotusText) };
+        let mut run = Run { sector_bytes: bytes, ..Run::new(Format::LotusText) };
         if self.sectors > 1 {
             let text =
                 format!("the times are the sums of {} sectors, divided: their spread is not in the text", self.sectors);
@@ -85,7 +82,7 @@ impl LotusText {
             _ => return,
         };
         found.recognised += 1;
-        let run = self.run.get_or_insert_with(|| Run::new(&self.file, Format::LotusText));
+        let run = self.run.get_or_insert_with(|| Run::new(Format::LotusText));
         keep(run, phase, took, self.sectors, number);
     }
 }

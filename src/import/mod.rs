@@ -1,8 +1,8 @@
 //! Logs and reports of other tools, made into records: `benchy force` of 2020, rust-fil-proofs, lotus, curio, benchy's JSON, lotus-bench.
 //!
 //! [`read`] takes files and gives records, each run once; [`store`] keeps those that the store does not have; [`overlap::rates`] says what
-//! they put out side by side. A log may hold hundreds of thousands of runs: the facts of each stay in memory, a record is made when it is asked
-//! for. `docs/import.md` says what is taken from which line.
+//! they put out side by side. A log may hold hundreds of thousands of runs: they are put on disk ([`spool`]), what is needed to tell and to
+//! order them stays in memory, and a record is made when it is asked for. `docs/import.md` says what is taken from which line.
 
 mod benchy_log;
 mod fil_proofs_log;
@@ -15,6 +15,7 @@ pub mod overlap;
 pub mod record;
 mod run;
 mod scan;
+mod spool;
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -32,9 +33,10 @@ use crate::host::BuildInfo;
 use crate::measure::stats;
 use crate::store::Store;
 use crate::trial::record::{Finding, Record, Severity};
-use overlap::{Rate, Together, rates};
+use overlap::{Executions, Kind, Member, Rate, Sample, Together};
 use record::Told;
-use run::{Run, Seen};
+use run::{Log, Run, Seen};
+use spool::{Place, Spool};
 
 /// How to read logs.
 #[derive(Clone, Debug, Default)]
@@ -54,25 +56,48 @@ pub struct Imported {
     pub rates: Vec<Rate>,
     /// Runs that are in another file too: the file that was left out and the one that counts, with how many they are.
     pub duplicates: BTreeMap<(Arc<Path>, Arc<Path>), u64>,
-    /// Mistakes in the files. The runs they are about have no records.
+    /// Mistakes in the files, of each the first. The runs they are about have no records.
     pub problems: Vec<Problem>,
+    /// How many more mistakes there are.
+    pub more_problems: u64,
     /// What was left out and is no mistake.
     pub notes: Vec<Problem>,
+    /// By name.
+    logs: Vec<Log>,
+    spool: Spool,
     /// By start.
-    runs: Vec<Run>,
+    runs: Vec<Entry>,
+    phases: usize,
     /// By run.
     marks: Vec<Mark>,
     options: Options,
     build: BuildInfo,
 }
 
+/// A run that was found, before it is known whether it counts.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    place: Place,
+    log: u32,
+    phases: u32,
+    line: u64,
+}
+
+/// A run that counts.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    place: Place,
+    log: u32,
+    started_us: i64,
+    /// Orders runs that began at the same time.
+    key: Key,
+}
+
 /// Which of a run's phases belongs to which rate, as which instance.
 #[derive(Debug)]
 struct Mark {
-    run: usize,
-    phase: usize,
-    rate: usize,
-    instance: u32,
+    of: Member,
+    rate: u32,
 }
 
 /// Reads logs. An error is a file that cannot be read at all; what is wrong inside of one is a problem.
@@ -81,42 +106,41 @@ pub fn read(files: &[PathBuf], options: &Options) -> anyhow::Result<Imported> {
         rates: Vec::new(),
         duplicates: BTreeMap::new(),
         problems: Vec::new(),
+        more_problems: 0,
         notes: Vec::new(),
+        logs: Vec::new(),
+        spool: Spool::new()?,
         runs: Vec::new(),
+        phases: 0,
         marks: Vec::new(),
         options: options.clone(),
         build: BuildInfo::capture(),
     };
-    for file in files {
-        imported.read_file(file)?;
+    let (mut files, mut found) = (files.to_vec(), Vec::new());
+    files.sort();
+    for file in &files {
+        imported.read_file(file, &mut found)?;
     }
-    let mut wrong = Alike::default();
-    imported.keep_one_of_each(&mut wrong);
-    imported.keep_possible(&mut wrong);
-    imported.problems.extend(wrong.problems());
-    imported.runs.sort_by_cached_key(|run| (record::started(run), run.keys()[0]));
-    imported.rates = rates(imported.records());
-    let members = imported.rates.iter().zip(0..).flat_map(|(of, rate)| of.members.iter().map(move |one| (one, rate)));
-    let mark = |(one, rate): (&overlap::Member, usize)| Mark {
-        run: one.record,
-        phase: one.phase,
-        rate,
-        instance: one.instance,
+    imported.keep_one_of_each(found)?;
+    imported.runs.sort_unstable_by_key(|run| (run.started_us, run.key));
+    imported.rates = imported.executions()?.rates();
+    let members = |(rate, of): (u32, &mut Rate)| {
+        std::mem::take(&mut of.members).into_iter().map(move |of| Mark { of, rate })
     };
-    imported.marks = members.map(mark).collect();
-    imported.marks.sort_unstable_by_key(|mark| (mark.run, mark.phase));
+    imported.marks = (0..).zip(&mut imported.rates).flat_map(members).collect();
+    imported.marks.sort_unstable_by_key(|mark| (mark.of.record, mark.of.phase));
     Ok(imported)
 }
 
 impl Imported {
     /// A record for each run, by start.
-    pub fn records(&self) -> impl Iterator<Item = Record> {
-        self.runs.iter().enumerate().map(|(number, run)| self.record(number, run))
+    pub fn records(&self) -> impl Iterator<Item = anyhow::Result<Record>> {
+        (0..).zip(&self.runs).map(|(number, entry)| self.record(number, entry))
     }
 
     /// Phases of all runs.
     pub fn phases(&self) -> usize {
-        self.runs.iter().map(|run| run.phases.len()).sum()
+        self.phases
     }
 
     /// Runs.
@@ -124,15 +148,15 @@ impl Imported {
         self.runs.len()
     }
 
-    fn record(&self, number: usize, run: &Run) -> Record {
-        let told = &self.options.told;
-        let size = record::sector_size(run, told).expect("runs of other sizes are not kept");
-        let mut record = record::record(run, told, size, self.cores(&run.log).or(told.cores), &self.build);
-        let first = self.marks.partition_point(|mark| mark.run < number);
-        for mark in self.marks[first..].iter().take_while(|mark| mark.run == number) {
-            let rate = &self.rates[mark.rate];
-            let phase = &mut record.phases[mark.phase];
-            phase.instance = mark.instance;
+    fn record(&self, number: u32, entry: &Entry) -> anyhow::Result<Record> {
+        let (run, log, told) = (self.run(entry.place, entry.log)?, self.log(entry.log), &self.options.told);
+        let size = record::sector_size(&run, told).expect("runs of other sizes are not kept");
+        let mut record = record::record(&run, log, told, size, &self.build);
+        let first = self.marks.partition_point(|mark| mark.of.record < number);
+        for mark in self.marks[first..].iter().take_while(|mark| mark.of.record == number) {
+            let rate = &self.rates[mark.rate as usize];
+            let phase = &mut record.phases[mark.of.phase as usize];
+            phase.instance = mark.of.instance;
             if rate.together == Together::Concurrent {
                 phase.concurrent = rate.instances;
             }
@@ -140,82 +164,115 @@ impl Imported {
             findings.extend(finding(rate, told.instances).filter(|finding| !findings.contains(finding)));
         }
         record.summary = stats::summarize(&record.phases);
-        record
+        Ok(record)
     }
 
-    /// The cores that a log's name says, if it is to be asked.
-    fn cores(&self, log: &Path) -> Option<u32> {
-        name::cores(log).filter(|_| self.options.cores_from_name)
+    fn log(&self, number: u32) -> &Log {
+        &self.logs[number as usize]
     }
 
-    fn read_file(&mut self, file: &Path) -> anyhow::Result<()> {
+    /// The run in a place. A log that names one sector size names it for all its runs.
+    fn run(&self, place: Place, log: u32) -> anyhow::Result<Run> {
+        let run = self.spool.read(place)?;
+        Ok(Run { sector_bytes: run.sector_bytes.or(self.log(log).sector_bytes), ..run })
+    }
+
+    fn read_file(&mut self, file: &Path, runs: &mut Vec<Found>) -> anyhow::Result<()> {
         let opened = File::open(file).map_err(|e| Stop::Usage.error(format!("cannot open {}: {e}", file.display())))?;
         let about = opened.metadata().with_context(|| format!("cannot read {}", file.display()))?;
         if about.is_dir() {
             return Err(Stop::Usage.error(format!("{} is a directory: name the logs in it", file.display())));
         }
-        let (name, format) = (Arc::from(file), self.options.format);
-        let (found, first_time) =
-            scan::scan(opened, &name, format).with_context(|| format!("cannot read {}", file.display()))?;
+        let (path, format): (Arc<Path>, _) = (Arc::from(file), self.options.format);
+        let (log, spool) = (self.logs.len() as u32, &mut self.spool);
+        let (found, first_time) = scan::scan(opened, &path, format, |run| {
+            let (phases, line) = (run.phases.len() as u32, run.phases[0].lines.0);
+            runs.push(Found { place: spool.add(&run)?, log, phases, line });
+            Ok(())
+        })?;
         let modified = about.modified().ok().and_then(|time| Timestamp::try_from(time).ok());
         let logged = first_time.or(modified).unwrap_or(Timestamp::UNIX_EPOCH);
+        let named = name::cores(file).filter(|_| self.options.cores_from_name);
+        self.logs.push(Log { path: Arc::clone(&path), named, logged, sector_bytes: found.sector_bytes() });
         if found.recognised == 0 && found.problems.is_empty() {
-            let text = match format {
-                Some(format) => format!("nothing in it is a {}: --format may name another", format.name()),
-                None => "no line of it belongs to a log or report that can be imported (docs/import.md lists them)"
-                    .to_string(),
-            };
-            self.problems.push(Problem { file: name, line: 0, text });
+            self.problems.push(Problem { file: path, line: 0, text: nothing_in_it(format) });
         }
         self.problems.extend(found.problems);
+        self.more_problems += found.more_problems;
         self.notes.extend(found.notes);
-        let mut runs = found.runs;
-        runs.iter_mut().for_each(|run| run.logged = logged);
-        // The longer list takes in the shorter one: both may be long.
-        if runs.len() > self.runs.len() {
-            std::mem::swap(&mut runs, &mut self.runs);
-        }
-        self.runs.append(&mut runs);
         Ok(())
     }
 
-    /// Of copies the one with most phases counts, then one whose name says the cores, then the first by name.
-    fn keep_one_of_each(&mut self, wrong: &mut Alike) {
-        let mut runs = std::mem::take(&mut self.runs);
-        runs.sort_unstable_by(|a, b| {
-            let rank = |run: &Run| (Reverse(run.phases.len()), self.cores(&run.log).is_none());
-            rank(a).cmp(&rank(b)).then_with(|| (&a.log, a.phases[0].lines).cmp(&(&b.log, b.phases[0].lines)))
-        });
-        let mut seen: Seen<Arc<Path>> = Seen::default();
-        runs.retain_mut(|run| {
+    /// Of copies the one with most phases counts, then one whose name says the cores, then the first by name. A record holds the sizes of
+    /// sectors that there are.
+    fn keep_one_of_each(&mut self, mut found: Vec<Found>) -> anyhow::Result<()> {
+        let is_unnamed = |run: &Found| self.log(run.log).named.is_none();
+        found.sort_unstable_by_key(|run| (Reverse(run.phases), is_unnamed(run), run.log, run.line));
+        let (mut wrong, mut seen) = (Alike::default(), Seen::default());
+        for one in found {
+            let mut run = self.run(one.place, one.log)?;
             let keys = run.keys();
             let known: Vec<bool> = keys.iter().map(|key| seen.find(key).is_some()).collect();
-            if let Some(other) = seen.find(&keys[0]).filter(|_| !known.contains(&false)) {
-                let line = run.phases[0].lines.0;
-                if let Some(text) = contradiction(self.cores(&run.log), self.cores(other), other) {
-                    wrong.add(&run.log, line, text);
-                }
-                *self.duplicates.entry((Arc::clone(&run.log), Arc::clone(other))).or_default() += 1;
-                return false;
+            if let Some(&other) = seen.find(&keys[0]).filter(|_| !known.contains(&false)) {
+                self.duplicate(&one, other, &mut wrong);
+                continue;
+            }
+            keys.into_iter().for_each(|key| seen.add(key, one.log));
+            if let Err(text) = record::sector_size(&run, &self.options.told) {
+                wrong.add(&self.log(one.log).path, one.line, text);
+                continue;
             }
             // Two logs may each hold a part of a run, and both the middle.
-            let mut known = known.into_iter();
-            run.phases.retain(|_| known.next() != Some(true));
-            keys.into_iter().for_each(|key| seen.add(key, Arc::clone(&run.log)));
-            true
-        });
-        self.runs = runs;
+            let place = if known.contains(&true) {
+                let mut known = known.into_iter();
+                run.phases.retain(|_| known.next() != Some(true));
+                self.spool.add(&run)?
+            } else {
+                one.place
+            };
+            self.phases += run.phases.len();
+            let started_us = record::started(&run, self.log(one.log)).as_microsecond();
+            self.runs.push(Entry { place, log: one.log, started_us, key: run.keys()[0] });
+        }
+        self.problems.extend(wrong.problems());
+        Ok(())
     }
 
-    /// A record holds the sizes of sectors that there are.
-    fn keep_possible(&mut self, wrong: &mut Alike) {
-        self.runs.retain(|run| match record::sector_size(run, &self.options.told) {
-            Ok(_) => true,
-            Err(text) => {
-                wrong.add(&run.log, run.phases[0].lines.0, text);
-                false
+    /// The run is in another log too.
+    fn duplicate(&mut self, run: &Found, other: u32, wrong: &mut Alike) {
+        let (log, other) = (self.log(run.log), self.log(other));
+        if let Some(text) = contradiction(log.named, other.named, &other.path) {
+            wrong.add(&log.path, run.line, text);
+        }
+        let both = (Arc::clone(&log.path), Arc::clone(&other.path));
+        *self.duplicates.entry(both).or_default() += 1;
+    }
+
+    fn executions(&self) -> anyhow::Result<Executions> {
+        let mut executions = Executions::default();
+        let told = &self.options.told;
+        let host: Option<Arc<str>> = told.host.as_deref().map(Arc::from);
+        for (number, entry) in (0..).zip(&self.runs) {
+            let run = self.run(entry.place, entry.log)?;
+            let sector_size = record::sector_size(&run, told).expect("runs of other sizes are not kept");
+            let cores = self.log(entry.log).named.or(told.cores);
+            for (place, phase) in (0..).zip(&run.phases) {
+                let begun = phase.begun.filter(|_| run.format.has_times());
+                let (host, is_untimed) = (host.clone(), begun.is_none());
+                let begun_us = begun.map_or(0, Timestamp::as_microsecond);
+                let kind = Kind { phase: phase.phase, sector_size, cores, host, is_untimed };
+                executions.add(kind, Sample { record: number, phase: place, log: entry.log, begun_us, wall_s: phase.wall_s });
             }
-        });
+        }
+        Ok(executions)
+    }
+}
+
+/// The sentence about a file in which nothing was found.
+fn nothing_in_it(format: Option<Format>) -> String {
+    match format {
+        Some(format) => format!("nothing in it is a {}: --format may name another", format.name()),
+        None => "no line of it belongs to a log or report that can be imported (docs/import.md lists them)".to_string(),
     }
 }
 
@@ -293,13 +350,13 @@ pub struct Kept {
 }
 
 /// Keeps the records in the store. A phase that is there already, from whatever file, is not added again.
-pub fn store(store: &Store, records: impl Iterator<Item = Record>) -> anyhow::Result<Kept> {
+pub fn store(store: &Store, records: impl Iterator<Item = anyhow::Result<Record>>) -> anyhow::Result<Kept> {
     let mut known = Seen::default();
-    for id in store.recorded()?.iter().filter(|id| id.starts_with(record::ID_START)) {
-        record::keys(&store.record(id)?).into_iter().for_each(|key| known.add(key, ()));
-    }
+    store.each_setting(record::ID_START, record::KEYS, |keys| {
+        record::keys_in(keys).for_each(|key| known.add(key, ()));
+    })?;
     let mut kept = Kept::default();
-    store.finish_all(records.filter_map(|record| {
+    let mut is_new = |record: Record| {
         let keys = record::keys(&record);
         let is_new: Vec<bool> = keys.iter().map(|key| known.find(key).is_none()).collect();
         if !is_new.contains(&true) {
@@ -309,7 +366,8 @@ pub fn store(store: &Store, records: impl Iterator<Item = Record>) -> anyhow::Re
         kept.new += 1;
         keys.into_iter().for_each(|key| known.add(key, ()));
         Some(if is_new.contains(&false) { without_known(record, &is_new) } else { record })
-    }))?;
+    };
+    store.finish_all(records.filter_map(|record| record.map(&mut is_new).transpose()))?;
     Ok(kept)
 }
 

@@ -1,8 +1,9 @@
 //! Which imported runs were under way at the same time, and the rates that follow: a sum of rates is a machine's rate only if its
 //! instances ran side by side.
 
-use std::borrow::Borrow;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -11,7 +12,7 @@ use crate::measure::stats::median;
 use crate::phase::Phase;
 use crate::sector::SectorSize;
 use crate::trial::aggregate::{self, Part, Timed};
-use crate::trial::record::{Origin, PhaseRecord, Record};
+use crate::trial::record::{Origin, Record};
 
 /// From this share of the slowest instance's time on, instances that ran all together ran side by side.
 pub const ENOUGH: f64 = 0.5;
@@ -72,30 +73,56 @@ pub struct Rate {
     pub members: Vec<Member>,
 }
 
-/// One execution that a rate is made of.
+/// One execution that a rate is made of. There may be hundreds of thousands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member {
     /// Number of the record.
-    pub record: usize,
+    pub record: u32,
     /// Number of the phase record in it.
-    pub phase: usize,
+    pub phase: u32,
     /// Which instance it is, from 0.
     pub instance: u32,
 }
 
-/// An execution with its place: what is kept of a record, since there may be hundreds of thousands.
-struct Sample {
-    record: usize,
-    phase: usize,
+/// What executions must have in common to be one rate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Kind {
+    /// The phase.
+    pub phase: Phase,
+    /// Size of the sectors.
+    pub sector_size: SectorSize,
+    /// Cores of each instance, if they were told.
+    pub cores: Option<u32>,
+    /// The machine, as far as it was named.
+    pub host: Option<Arc<str>>,
+    /// It is not known when they began.
+    pub is_untimed: bool,
+}
+
+/// An execution with its place: what is kept of a record.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// Number of the record.
+    pub record: u32,
+    /// Number of the phase record in it.
+    pub phase: u32,
     /// Number of the log.
-    log: usize,
-    window: Option<(Timestamp, Timestamp)>,
-    wall_s: f64,
+    pub log: u32,
+    /// When it began, microseconds since 1970; 0 where that is not known.
+    pub begun_us: i64,
+    /// How long it took, seconds.
+    pub wall_s: f64,
+}
+
+impl Sample {
+    fn end_us(&self) -> i64 {
+        self.begun_us.saturating_add(((self.wall_s * 1e3) as i64).saturating_mul(1000))
+    }
 }
 
 impl Timed for &Sample {
     fn begun_s(&self) -> Option<f64> {
-        self.window.map(|(begun, _)| aggregate::seconds(begun))
+        Some(self.begun_us as f64 / 1e6)
     }
 
     fn wall_s(&self) -> f64 {
@@ -108,130 +135,138 @@ impl Timed for &Sample {
     }
 }
 
-/// What executions must have in common to be one rate.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
-struct Kind {
-    phase: Phase,
-    sector_size: SectorSize,
-    cores: Option<u32>,
-    host: Option<String>,
+/// Executions, to be put together to rates.
+#[derive(Debug, Default)]
+pub struct Executions {
+    groups: BTreeMap<Kind, Vec<Sample>>,
 }
 
-/// The rates in imported records, by phase and cores; other records are passed over.
-///
-/// Executions are one rate if they have the machine, the phase, the sector size and the cores in common and their time windows are connected.
-/// Those that were never beside another are one rate too, which is not concurrent if they come from several logs: each log is an instance.
-pub fn rates<R: Borrow<Record>>(records: impl IntoIterator<Item = R>) -> Vec<Rate> {
-    let mut groups: BTreeMap<Kind, Vec<Sample>> = BTreeMap::new();
-    let mut logs: BTreeMap<String, usize> = BTreeMap::new();
-    for (number, record) in records.into_iter().enumerate() {
-        let record = record.borrow();
+impl Executions {
+    /// Takes one in. A time below the step of the log's clock gives no rate.
+    pub fn add(&mut self, kind: Kind, sample: Sample) {
+        if sample.wall_s > 0.0 {
+            self.groups.entry(kind).or_default().push(sample);
+        }
+    }
+
+    /// The rates, by phase and cores.
+    ///
+    /// Executions are one rate if they have the machine, the phase, the sector size and the cores in common and their time windows are
+    /// connected. Those that were never beside another are one rate too, which is not concurrent if they come from several logs: each log is
+    /// an instance.
+    pub fn rates(self) -> Vec<Rate> {
+        let of_group = |(kind, mut samples): (Kind, Vec<Sample>)| {
+            if !kind.is_untimed {
+                samples.sort_unstable_by_key(|sample| (sample.begun_us, sample.end_us(), sample.log, sample.record));
+            }
+            split(&samples, kind.is_untimed).into_iter().filter_map(|part| rate(&kind, &part)).collect::<Vec<_>>()
+        };
+        self.groups.into_iter().flat_map(of_group).collect()
+    }
+}
+
+/// The rates in imported records; other records are passed over.
+pub fn rates(records: &[Record]) -> Vec<Rate> {
+    let mut executions = Executions::default();
+    let mut logs: BTreeMap<&str, u32> = BTreeMap::new();
+    for (number, record) in (0..).zip(records) {
         let settings = &record.spec.settings;
-        let (known, log) = (logs.len(), settings.get(LOG).cloned().unwrap_or_default());
+        let (known, log) = (logs.len() as u32, settings.get(LOG).map_or("", String::as_str));
         let log = *logs.entry(log).or_insert(known);
-        let cores: Option<u32> = settings.get(CORES).and_then(|cores| cores.parse().ok());
+        let kind = |phase: Phase, is_untimed: bool| Kind {
+            phase,
+            sector_size: record.spec.resolved.shape.sector_size,
+            cores: settings.get(CORES).and_then(|cores| cores.parse().ok()),
+            host: record.host.hostname.as_deref().map(Arc::from),
+            is_untimed,
+        };
         let timed = super::record::has_times(record);
-        for (place, run) in record.phases.iter().enumerate().filter(|(_, run)| counts(run)) {
-            let window = timed.then(|| window(run)).flatten();
-            let sample = Sample { record: number, phase: place, log, window, wall_s: run.wall_s };
-            let sector_size = record.spec.resolved.shape.sector_size;
-            let kind = Kind { phase: run.phase, sector_size, cores, host: record.host.hostname.clone() };
-            groups.entry(kind).or_default().push(sample);
+        for (place, run) in (0..).zip(&record.phases).filter(|(_, run)| run.origin == Origin::Imported) {
+            let begun = run.started_at.parse().ok().filter(|_| timed).map(Timestamp::as_microsecond);
+            let begun_us = begun.unwrap_or_default();
+            let sample = Sample { record: number, phase: place, log, begun_us, wall_s: run.wall_s };
+            executions.add(kind(run.phase, begun.is_none()), sample);
         }
     }
-    let of_group = |(kind, samples): (Kind, Vec<Sample>)| {
-        split(&samples).iter().filter_map(|part| rate(&kind, part)).collect::<Vec<_>>()
-    };
-    groups.into_iter().flat_map(of_group).collect()
+    executions.rates()
 }
 
-/// A time below the step of the log's clock gives no rate.
-fn counts(run: &PhaseRecord) -> bool {
-    run.origin == Origin::Imported && run.wall_s > 0.0
-}
-
-fn window(run: &PhaseRecord) -> Option<(Timestamp, Timestamp)> {
-    let begun: Timestamp = run.started_at.parse().ok()?;
-    let end = begun.checked_add(jiff::SignedDuration::from_millis((run.wall_s * 1e3) as i64)).ok()?;
-    Some((begun, end))
-}
-
-/// Executions whose windows are connected; then all that were alone; then those without times.
-fn split(samples: &[Sample]) -> Vec<Vec<&Sample>> {
-    let (mut timed, untimed): (Vec<&Sample>, Vec<&Sample>) = samples.iter().partition(|sample| sample.window.is_some());
-    timed.sort_by_key(|sample| (sample.window, sample.log, sample.record));
-    let mut parts: Vec<Vec<&Sample>> = Vec::new();
-    let mut until = None;
-    for sample in timed {
-        let Some((from, to)) = sample.window else { continue };
-        match parts.last_mut() {
-            Some(part) if until.is_some_and(|until| from < until) => part.push(sample),
-            _ => parts.push(vec![sample]),
-        }
-        until = until.max(Some(to));
+/// Executions whose windows are connected; then all that were alone. Those without times are one part. They are sorted by their beginning.
+fn split(samples: &[Sample], is_untimed: bool) -> Vec<Vec<&Sample>> {
+    if is_untimed {
+        return vec![samples.iter().collect()];
     }
-    let (mut parts, alone): (Vec<_>, Vec<_>) = parts.into_iter().partition(|part| part.len() > 1);
-    parts.push(alone.concat());
-    parts.push(untimed);
-    parts.retain(|part| !part.is_empty());
+    let (mut parts, mut alone) = (Vec::new(), Vec::new());
+    let mut until = i64::MIN;
+    let connected = samples.chunk_by(|one, next| {
+        until = until.max(one.end_us());
+        next.begun_us < until
+    });
+    for part in connected {
+        match part {
+            [one] => alone.push(one),
+            several => parts.push(several.iter().collect()),
+        }
+    }
+    if !alone.is_empty() {
+        parts.push(alone);
+    }
     parts
 }
 
 /// The executions by instance: each log is one, and more than one where its executions are under way at once.
-fn lanes<'a>(samples: &[&'a Sample]) -> Vec<Vec<&'a Sample>> {
-    let mut lanes: Vec<Vec<&Sample>> = Vec::new();
+fn lanes<'a>(samples: &[&'a Sample], is_untimed: bool) -> Vec<Part<&'a Sample>> {
+    let mut lanes: Vec<Part<&Sample>> = Vec::new();
+    let mut of_log: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for sample in samples {
-        let free = |lane: &&mut Vec<&Sample>| {
-            let last = lane[lane.len() - 1];
-            let after = last.window.zip(sample.window).is_none_or(|((_, end), (from, _))| from >= end);
-            last.log == sample.log && after
+        let of_log = of_log.entry(sample.log).or_default();
+        let is_free = |lane: &Part<&Sample>| {
+            is_untimed || lane.runs.last().is_none_or(|last| sample.begun_us >= last.end_us())
         };
-        match lanes.iter_mut().find(free) {
-            Some(lane) => lane.push(sample),
-            None => lanes.push(vec![sample]),
+        match of_log.iter().find(|lane| is_free(&lanes[**lane])) {
+            Some(lane) => lanes[*lane].runs.push(sample),
+            None => {
+                of_log.push(lanes.len());
+                lanes.push(Part { runs: vec![*sample], failed_at: None });
+            }
         }
     }
     lanes
 }
 
-/// Most that were under way at once.
-fn most_at_once(samples: &[&Sample]) -> Option<u32> {
-    let windows: Option<Vec<_>> = samples.iter().map(|sample| sample.window).collect();
-    let edges = windows?.into_iter().flat_map(|(from, to)| [(from, 1), (to, -1)]);
-    let mut edges: Vec<(Timestamp, i32)> = edges.collect();
-    // At the same moment ends come before starts.
-    edges.sort();
-    let mut count = 0;
-    let most = edges.iter().map(|edge| {
-        count += edge.1;
-        count
+/// Most that were under way at once, of executions by their beginning.
+fn most_at_once(samples: &[&Sample]) -> u32 {
+    let mut ends = BinaryHeap::new();
+    let at_once = samples.iter().map(|sample| {
+        while ends.peek().is_some_and(|Reverse(end)| *end <= sample.begun_us) {
+            ends.pop();
+        }
+        ends.push(Reverse(sample.end_us()));
+        ends.len() as u32
     });
-    most.max().map(|most| most.max(1) as u32)
+    at_once.max().unwrap_or(0)
 }
 
 fn rate(kind: &Kind, samples: &[&Sample]) -> Option<Rate> {
-    let Kind { phase, sector_size, cores, host } = kind.clone();
-    let lanes = lanes(samples);
-    let parts: Vec<Part<&Sample>> = lanes.iter().map(|lane| Part { runs: lane.clone(), failed_at: None }).collect();
-    let at_once = most_at_once(samples);
-    let window = at_once.and_then(|_| aggregate::window(&parts));
-    let sum = aggregate::sum(&parts, window)?;
-    let walls: Vec<f64> = samples.iter().map(|sample| sample.wall_s).collect();
-    let median_s = median(&walls)?;
+    let lanes = lanes(samples, kind.is_untimed);
+    let at_once = (!kind.is_untimed).then(|| most_at_once(samples));
+    let window = at_once.and_then(|_| aggregate::window(&lanes));
+    let sum = aggregate::sum(&lanes, window)?;
+    let median_s = median(&samples.iter().map(|sample| sample.wall_s).collect::<Vec<f64>>())?;
     let together = match at_once {
         _ if lanes.len() == 1 => Together::Alone,
         None => Together::Unknown,
         Some(_) if sum.overlap >= ENOUGH => Together::Concurrent,
         Some(_) => Together::NotConcurrent,
     };
-    let members = lanes.iter().enumerate().flat_map(|(instance, lane)| {
-        lane.iter().map(move |sample| Member { record: sample.record, phase: sample.phase, instance: instance as u32 })
+    let members = (0..).zip(&lanes).flat_map(|(instance, lane)| {
+        lane.runs.iter().map(move |sample| Member { record: sample.record, phase: sample.phase, instance })
     });
     Some(Rate {
-        host,
-        phase,
-        sector_size,
-        cores,
+        host: kind.host.as_deref().map(str::to_string),
+        phase: kind.phase,
+        sector_size: kind.sector_size,
+        cores: kind.cores,
         instances: lanes.len() as u32,
         at_once,
         sectors_per_h: sum.sectors_per_h,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::run::{Format, Key, Machine, PhaseTime, Run};
+use super::run::{Format, Key, Log, Machine, PhaseTime, Run};
 use crate::host::{BuildInfo, Counters, HostInfo};
 use crate::measure::stats;
 use crate::phase::{Engine, Phase};
@@ -41,10 +41,9 @@ pub struct Told {
     pub host: Option<String>,
 }
 
-/// The record of a run that [`sector_size`] has a size for. `cores` are those that its name or the user says; `build` is the binary that
-/// imports.
-pub fn record(run: &Run, told: &Told, sector_size: SectorSize, cores: Option<u32>, build: &BuildInfo) -> Record {
-    let mut findings = vec![imported(run)];
+/// The record of a run that [`sector_size`] has a size for; `build` is the binary that imports.
+pub fn record(run: &Run, log: &Log, told: &Told, sector_size: SectorSize, build: &BuildInfo) -> Record {
+    let mut findings = vec![imported(run, log)];
     if run.sector_bytes.is_none() && told.sector_size.is_none() {
         let text = "the log does not say the sector size: 32GiB is assumed (--sector-size says another)";
         findings.push(Finding::new("sector-size-assumed", Severity::Warning, text));
@@ -52,8 +51,8 @@ pub fn record(run: &Run, told: &Told, sector_size: SectorSize, cores: Option<u32
     findings.extend(run.findings.iter().cloned());
     let shape = shape(run, sector_size);
     let keys: Vec<String> = run.keys().iter().map(Key::to_string).collect();
-    let started = started(run);
-    if run.format == Format::BenchyLog || run.format == Format::ProofsLog {
+    let started = started(run, log);
+    if run.format.has_times() {
         findings.extend(too_short(run));
     } else {
         let text = "the report does not say when it ran: whether it ran beside others is unknown";
@@ -62,15 +61,15 @@ pub fn record(run: &Run, told: &Told, sector_size: SectorSize, cores: Option<u32
     let phases: Vec<PhaseRecord> = run.phases.iter().map(|phase| phase_record(run, phase, told, started)).collect();
     Record {
         schema: SCHEMA.to_string(),
-        id: id(run, &keys),
+        id: id(run, started, &keys),
         started_at: started.to_string(),
         state: if run.unfinished { RunState::Interrupted } else { RunState::Complete },
         host: host(run.machine.as_deref(), told),
         build: build.clone(),
         spec: SpecRecord {
-            given: vec!["sealbench".to_string(), "import".to_string(), run.log.display().to_string()],
-            resolved: spec(run, shape, cores),
-            settings: settings(run, told, cores, &keys),
+            given: vec!["sealbench".to_string(), "import".to_string(), log.path.display().to_string()],
+            resolved: spec(run, shape, log.named.or(told.cores)),
+            settings: settings(run, log, told, &keys),
         },
         seed: None,
         timer: Timer { precision_ns: run.precision_ns, read_ns: 0.0, span_ns: 0.0 },
@@ -85,8 +84,8 @@ pub fn record(run: &Run, told: &Told, sector_size: SectorSize, cores: Option<u32
 }
 
 /// When a run began, or was logged if its log has no times.
-pub fn started(run: &Run) -> Timestamp {
-    run.phases.iter().filter_map(|phase| phase.begun).min().unwrap_or(run.logged)
+pub fn started(run: &Run, log: &Log) -> Timestamp {
+    run.phases.iter().filter_map(|phase| phase.begun).min().unwrap_or(log.logged)
 }
 
 /// Whether the times of a record's phases are those of its log.
@@ -97,14 +96,17 @@ pub fn has_times(record: &Record) -> bool {
 
 /// The keys of a record's phases.
 pub fn keys(record: &Record) -> Vec<Key> {
-    let keys = record.spec.settings.get(KEYS).map_or("", String::as_str);
-    keys.split(',').filter_map(|key| key.parse().ok()).collect()
+    keys_in(record.spec.settings.get(KEYS).map_or("", String::as_str)).collect()
+}
+
+/// The keys in the text of the setting [`KEYS`].
+pub fn keys_in(text: &str) -> impl Iterator<Item = Key> {
+    text.split(',').filter_map(|key| key.parse().ok())
 }
 
 /// The same phases give the same id, whatever the file is called.
-fn id(run: &Run, keys: &[String]) -> String {
-    let time =
-        if run.format.has_times() { started(run).strftime("%Y%m%dT%H%M%SZ-").to_string() } else { String::new() };
+fn id(run: &Run, started: Timestamp, keys: &[String]) -> String {
+    let time = if run.format.has_times() { started.strftime("%Y%m%dT%H%M%SZ-").to_string() } else { String::new() };
     id_of(&format!("{ID_START}{time}"), keys)
 }
 
@@ -115,10 +117,10 @@ pub fn id_of(id: &str, keys: &[String]) -> String {
     format!("{start}{hash}")
 }
 
-fn imported(run: &Run) -> Finding {
+fn imported(run: &Run, log: &Log) -> Finding {
     let text = format!(
         "imported from {} ({}): not measured by sealbench; `build` is the sealbench that imported it",
-        run.log.display(),
+        log.path.display(),
         run.format.name()
     );
     Finding::new("imported", Severity::Info, text)
@@ -218,17 +220,17 @@ fn spec(run: &Run, shape: Shape, cores: Option<u32>) -> Spec {
     }
 }
 
-fn settings(run: &Run, told: &Told, cores: Option<u32>, keys: &[String]) -> BTreeMap<String, String> {
+fn settings(run: &Run, log: &Log, told: &Told, keys: &[String]) -> BTreeMap<String, String> {
     let lines = |phase: &PhaseTime| format!("{} {}-{}", phase.phase, phase.lines.0, phase.lines.1);
     let settings = [
-        (LOG, Some(run.log.display().to_string())),
+        (LOG, Some(log.path.display().to_string())),
         (FORMAT, Some(run.format.name().to_string())),
         (KEYS, Some(keys.join(","))),
-        (CORES, cores.map(|cores| cores.to_string())),
+        (CORES, log.named.or(told.cores).map(|cores| cores.to_string())),
         (INSTANCES, told.instances.map(|instances| instances.to_string())),
         ("import.lines", Some(run.phases.iter().map(lines).collect::<Vec<_>>().join(", "))),
-        ("import.thread", run.thread.as_deref().map(str::to_string)),
-        ("import.process", run.process.as_deref().map(str::to_string)),
+        ("import.thread", run.thread.clone()),
+        ("import.process", run.process.clone()),
         ("import.sector", run.sector.map(|sector| sector.to_string())),
         ("import.cache_dir", run.cache_dir.clone()),
         ("import.sealed_file", run.sealed_file.clone()),

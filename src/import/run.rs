@@ -2,19 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::num::ParseIntError;
+use std::num::{NonZeroU64, ParseIntError};
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::line::Stamp;
 use crate::phase::Phase;
 use crate::trial::record::Finding;
 
 /// A kind of log or report that can be imported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, clap::ValueEnum)]
 pub enum Format {
     /// `benchy force` of 2020, lines with a thread id and the module in brackets
     BenchyLog,
@@ -67,8 +68,21 @@ impl fmt::Display for Problem {
     }
 }
 
-/// One execution of a phase.
+/// What is known of a log as a whole.
 #[derive(Clone, Debug, PartialEq)]
+pub struct Log {
+    /// The file.
+    pub path: Arc<Path>,
+    /// Cores of each instance that its name says, if it is to be asked.
+    pub named: Option<u32>,
+    /// When it was written, for reports without times.
+    pub logged: Timestamp,
+    /// The one sector size that it names, bytes; of all its runs that do not name another.
+    pub sector_bytes: Option<u64>,
+}
+
+/// One execution of a phase.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PhaseTime {
     /// The phase.
     pub phase: Phase,
@@ -85,7 +99,7 @@ pub struct PhaseTime {
 }
 
 /// The machine, as far as a report describes it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Machine {
     /// The CPU's name.
     pub cpu: Option<String>,
@@ -103,19 +117,15 @@ pub struct Machine {
     pub kernel: Option<String>,
 }
 
-/// One run in a log. A log may hold hundreds of thousands, so this has what differs between them and shares the rest.
-#[derive(Clone, Debug, PartialEq)]
+/// One run in a log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Run {
-    /// The log.
-    pub log: Arc<Path>,
     /// What it was read as.
     pub format: Format,
-    /// When it was logged, for a report without times.
-    pub logged: Timestamp,
     /// The thread that sealed.
-    pub thread: Option<Arc<str>>,
+    pub thread: Option<String>,
     /// The process.
-    pub process: Option<Arc<str>>,
+    pub process: Option<String>,
     /// The sector's number.
     pub sector: Option<u64>,
     /// Sector size in bytes, if the log says it.
@@ -146,11 +156,9 @@ pub struct Run {
 
 impl Run {
     /// A run in which nothing was found yet.
-    pub fn new(log: &Arc<Path>, format: Format) -> Run {
+    pub fn new(format: Format) -> Run {
         Run {
-            log: Arc::clone(log),
             format,
-            logged: Timestamp::UNIX_EPOCH,
             thread: None,
             process: None,
             sector: None,
@@ -187,7 +195,7 @@ impl Run {
                 }
                 None => format!("{} {} {whole:?} {:?}", phase.phase, phase.repeat, self.sector_bytes),
             }),
-            files: self.sealed_file.as_ref().map(|file| hash(&format!("{:?} {file}", self.cache_dir))),
+            files: self.sealed_file.as_ref().and_then(|file| NonZeroU64::new(hash(&format!("{:?} {file}", self.cache_dir)))),
         };
         self.phases.iter().map(key).collect()
     }
@@ -204,7 +212,7 @@ pub struct Key {
     /// Hash of what was logged.
     pub content: u64,
     /// Hash of the files that were sealed; none if the log does not name them, as an excerpt of a log may not.
-    pub files: Option<u64>,
+    pub files: Option<NonZeroU64>,
 }
 
 impl Key {
@@ -239,7 +247,7 @@ impl<T> Seen<T> {
     /// What is kept about an execution, if it is known.
     pub fn find(&self, key: &Key) -> Option<&T> {
         let of = |files| Key { content: key.content, files };
-        let mut alike = self.known.range(of(None)..=of(Some(u64::MAX)));
+        let mut alike = self.known.range(of(None)..=of(Some(NonZeroU64::MAX)));
         alike.find(|(known, _)| key.is(known)).map(|(_, about)| about)
     }
 }
@@ -257,7 +265,7 @@ impl FromStr for Key {
     fn from_str(text: &str) -> Result<Key, ParseIntError> {
         let number = |digits: &str| u64::from_str_radix(digits, 16);
         let (content, files) = text.split_once('/').map_or((text, None), |(content, files)| (content, Some(files)));
-        Ok(Key { content: number(content)?, files: files.map(number).transpose()? })
+        Ok(Key { content: number(content)?, files: files.map(number).transpose()?.and_then(NonZeroU64::new) })
     }
 }
 
@@ -267,21 +275,31 @@ pub struct Findings {
     file: Arc<Path>,
     /// Runs with at least one whole phase.
     pub runs: Vec<Run>,
-    /// What is wrong with the log.
+    /// What is wrong with the log, the first of it.
     pub problems: Vec<Problem>,
-    /// What was left out and is no mistake, such as a run that is not over.
+    /// How much more is wrong.
+    pub more_problems: u64,
+    /// What was left out and is no mistake, such as a run that is not over; the first of it.
     pub notes: Vec<Problem>,
+    more_notes: u64,
     /// How often something was found that belongs to a format.
     pub recognised: u64,
-    /// Sector sizes that the log names, bytes.
-    pub sector_bytes: BTreeSet<u64>,
-    /// What `runs` hold: a log may repeat itself, and does not take more memory for it.
+    /// The last time in the log.
+    pub last: Option<Timestamp>,
+    /// The longest whole execution of each phase, seconds.
+    longest_s: [f64; 4],
+    /// Sector sizes that the log names, bytes; two are as good as many.
+    sector_bytes: BTreeSet<u64>,
+    /// The runs that were found: a log may repeat itself.
     seen: Seen<()>,
     /// Lines of the first run that repeats an earlier one, and how many do.
     repeated: Option<(u64, u64)>,
 }
 
-/// No more problems of one file are kept; a log with more is no log.
+/// An execution that has been under way for so many times the longest other one will not end.
+const OVERDUE: f64 = 2.0;
+
+/// No more problems of one file are listed; a log with more is no log.
 const MAX_PROBLEMS: usize = 100;
 
 impl Findings {
@@ -291,8 +309,12 @@ impl Findings {
             file: Arc::clone(file),
             runs: Vec::new(),
             problems: Vec::new(),
+            more_problems: 0,
             notes: Vec::new(),
+            more_notes: 0,
             recognised: 0,
+            last: None,
+            longest_s: [0.0; 4],
             sector_bytes: BTreeSet::new(),
             seen: Seen::default(),
             repeated: None,
@@ -303,6 +325,8 @@ impl Findings {
     pub fn problem(&mut self, line: u64, text: String) {
         if self.problems.len() < MAX_PROBLEMS {
             self.problems.push(Problem { file: Arc::clone(&self.file), line, text });
+        } else {
+            self.more_problems += 1;
         }
     }
 
@@ -310,20 +334,56 @@ impl Findings {
     pub fn note(&mut self, line: u64, text: String) {
         if self.notes.len() < MAX_PROBLEMS {
             self.notes.push(Problem { file: Arc::clone(&self.file), line, text });
+        } else {
+            self.more_notes += 1;
+        }
+    }
+
+    /// The log names a sector size.
+    pub fn names_size(&mut self, bytes: u64) {
+        if self.sector_bytes.len() < 2 {
+            self.sector_bytes.insert(bytes);
+        }
+    }
+
+    /// The sector size of the log, if it names one only.
+    pub fn sector_bytes(&self) -> Option<u64> {
+        self.sector_bytes.first().copied().filter(|_| self.sector_bytes.len() == 1)
+    }
+
+    /// An execution took so long.
+    pub fn took(&mut self, done: &PhaseTime) {
+        let longest_s = &mut self.longest_s[done.phase as usize];
+        *longest_s = longest_s.max(done.wall_s);
+    }
+
+    /// A phase that has begun in a line and not ended when the log does: it is under way, or its end is missing. `which` says of what it is.
+    pub fn unended(&mut self, line: u64, phase: Phase, which: &str, begun: Timestamp) {
+        let open_s = self.last.map_or(0.0, |last| seconds(begun, last));
+        let longest_s = self.longest_s[phase as usize];
+        if longest_s > 0.0 && open_s > OVERDUE * longest_s {
+            self.problem(
+                line,
+                format!(
+                    "{phase}{which} begins here and does not end in the {open_s:.0} s that the log goes on, and no other took more than \
+                     {longest_s:.0} s: its end is missing"
+                ),
+            );
+        } else {
+            self.note(line, format!("{phase}{which} begins here and does not end: left out as unfinished"));
         }
     }
 
     /// Keeps a run that has a whole phase, once.
-    pub fn run(&mut self, mut run: Run) {
+    pub fn run(&mut self, run: Run) {
         let Some(first) = run.phases.first() else { return };
+        run.phases.iter().for_each(|done| self.took(done));
         let keys = run.keys();
         if keys.iter().all(|key| self.seen.find(key).is_some()) {
             self.repeated.get_or_insert((first.lines.0, 0)).1 += 1;
             return;
         }
         keys.into_iter().for_each(|key| self.seen.add(key, ()));
-        run.phases.shrink_to_fit();
-        run.findings.shrink_to_fit();
         self.runs.push(run);
     }
 
@@ -331,6 +391,12 @@ impl Findings {
     pub fn end(&mut self) {
         if let Some((line, count)) = self.repeated {
             self.note(line, format!("from here on {count} runs repeat earlier ones of this file: each counts once"));
+        }
+        for (more, what) in [(self.more_notes, "left out"), (self.more_problems, "wrong")] {
+            if more > 0 {
+                let text = format!("{more} more places where something is {what} are not listed");
+                self.notes.push(Problem { file: Arc::clone(&self.file), line: 0, text });
+            }
         }
     }
 }

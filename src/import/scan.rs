@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
+use anyhow::Context;
 use jiff::Timestamp;
 
 use super::benchy_log::BenchyLog;
@@ -12,7 +13,7 @@ use super::json::JsonReports;
 use super::line::{self, Dialect};
 use super::lines::Lines;
 use super::lotus_text::LotusText;
-use super::run::{Findings, Format};
+use super::run::{Findings, Format, Run};
 
 /// What a line must hold to be looked at; the lines of a trace rarely do.
 const NEEDLES: [&str; 6] = ["seal", "benchy::", " time: ", "results (", "ommit", "STACKED["];
@@ -20,44 +21,35 @@ const NEEDLES: [&str; 6] = ["seal", "benchy::", " time: ", "results (", "ommit",
 /// In how many of a file's first lines the time of a report is looked for.
 const HEAD: u64 = 1000;
 
-/// Reads a file to its end. The time is that of its first line that has one, for reports without times.
+/// Reads a file to its end and gives each run away as it is found. The time is that of its first line that has one, for reports without times.
 pub fn scan(
     reader: impl Read,
     file: &Arc<Path>,
     only: Option<Format>,
-) -> std::io::Result<(Findings, Option<Timestamp>)> {
+    mut take: impl FnMut(Run) -> anyhow::Result<()>,
+) -> anyhow::Result<(Findings, Option<Timestamp>)> {
     let mut found = Findings::new(file);
-    let mut readers = Readers {
-        only,
-        benchy: BenchyLog::new(file),
-        proofs: ProofsLog::new(file),
-        json: JsonReports::new(file),
-        text: LotusText::new(file),
-    };
+    let mut readers = Readers { only, ..Readers::default() };
     let mut lines = Lines::new(reader);
     let mut first_time = None;
-    while let Some((number, text)) = lines.next()? {
+    while let Some((number, text)) = lines.next().with_context(|| format!("cannot read {}", file.display()))? {
         if first_time.is_none() && number <= HEAD {
             let head = text.char_indices().nth(64).map_or(&*text, |(end, _)| &text[..end]);
             first_time = line::first_stamp(head).map(|stamp| stamp.time);
         }
         readers.line(number, &text, &mut found);
+        found.runs.drain(..).try_for_each(&mut take)?;
     }
     readers.benchy.end(&mut found);
     readers.proofs.end(&mut found);
     readers.json.end(&mut found);
     readers.text.end(&mut found);
     found.end();
-    // A log that names one size names it for all its runs.
-    if found.sector_bytes.len() == 1 {
-        let size = found.sector_bytes.first().copied();
-        for run in &mut found.runs {
-            run.sector_bytes = run.sector_bytes.or(size);
-        }
-    }
+    found.runs.drain(..).try_for_each(take)?;
     Ok((found, first_time))
 }
 
+#[derive(Default)]
 struct Readers {
     only: Option<Format>,
     benchy: BenchyLog,
@@ -83,8 +75,9 @@ impl Readers {
                 None => event.dialect == Dialect::Bracketed,
                 Some(only) => only == Format::BenchyLog,
             };
+            found.last = found.last.max(event.stamp.map(|stamp| stamp.time));
             if let Some(bytes) = sector_bytes(&event) {
-                found.sector_bytes.insert(bytes);
+                found.names_size(bytes);
             }
             if as_benchy {
                 self.benchy.event(number, &event, found);
@@ -117,13 +110,23 @@ pub mod tests {
     #[derive(Debug, PartialEq)]
     pub struct Found {
         pub runs: Vec<Run>,
+        pub sector_bytes: Option<u64>,
         pub problems: Vec<Problem>,
         pub notes: Vec<Problem>,
     }
 
     pub fn scan(reader: impl Read) -> Found {
-        let (found, _) = super::scan(reader, &Path::new("x.log").into(), None).unwrap();
-        Found { runs: found.runs, problems: found.problems, notes: found.notes }
+        scan_as(reader, None)
+    }
+
+    fn scan_as(reader: impl Read, only: Option<Format>) -> Found {
+        let mut runs = Vec::new();
+        let keep = |run| {
+            runs.push(run);
+            Ok(())
+        };
+        let (found, _) = super::scan(reader, &Path::new("x.log").into(), only, keep).unwrap();
+        Found { runs, sector_bytes: found.sector_bytes(), problems: found.problems, notes: found.notes }
     }
 
     /// Logs of every kind.
@@ -145,10 +148,9 @@ pub mod tests {
                 "{format:?}: {found:?}"
             );
             assert_eq!(found.problems, [], "{format:?}");
-            let (forced, _) = super::scan(text.as_bytes(), &Path::new("x.log").into(), Some(format)).unwrap();
-            assert_eq!(forced.runs, found.runs);
+            assert_eq!(scan_as(text.as_bytes(), Some(format)), found);
             let other = if format == Format::LotusText { Format::LotusJson } else { Format::LotusText };
-            assert!(super::scan(text.as_bytes(), &Path::new("x.log").into(), Some(other)).unwrap().0.runs.is_empty());
+            assert!(scan_as(text.as_bytes(), Some(other)).runs.is_empty());
         }
     }
 
@@ -157,7 +159,7 @@ pub mod tests {
         let text = "2026-01-02T03:00:00 INFO filecoin_proofs::api::seal > seal_pre_commit_phase2:start\n\
             2026-01-02T03:10:00 INFO filecoin_proofs::api::seal > seal_pre_commit_phase2:finish\n\
             2026-01-02T03:10:00 INFO filecoin_proofs::caches > trying parameters memory cache for: STACKED[536870912]\n";
-        assert_eq!(scan(text.as_bytes()).runs[0].sector_bytes, Some(512 << 20));
+        assert_eq!(scan(text.as_bytes()).sector_bytes, Some(512 << 20));
     }
 
     /// A log with some bytes changed, some lines doubled, dropped or swapped.

@@ -6,20 +6,21 @@ use super::layout::{Stage, why_not};
 use super::purchase::{Market, Purchase};
 use super::rates::Rate;
 use super::scenario::{Minimise, Scenario, Sku};
-use super::solve::{Problem, solve};
+use super::solve::{MOST_MACHINES, Problem, solve};
 
 /// Another purchase.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Alternative {
-    /// What it is: "without 64 cores", "only 128 cores", "with what is there".
+    /// What it is: "without 64 cores", "next best layout", "only 128 cores", "with what is there".
     pub name: String,
     /// The purchase; `None` if there is none.
     pub purchase: Option<Purchase>,
-    /// Where there is none, or it is less than asked for: why.
+    /// Where there is none, or it is less than asked for: why. Of the next best layout: how its machines are cut.
     pub remark: Option<String>,
 }
 
-/// The purchases without one of the models that are used (the best first), with one model alone, and with what is there.
+/// The purchases without one of the models that are used (the best first) or, if there is only one, with its next best layout; with one model
+/// alone; and with what is there.
 pub fn alternatives(scenario: &Scenario, market: &Market, rates: &[Rate], chosen: &Purchase) -> Vec<Alternative> {
     let limited = |keep: &dyn Fn(usize) -> bool| {
         let mut problem = market.problem.clone();
@@ -45,6 +46,7 @@ pub fn alternatives(scenario: &Scenario, market: &Market, rates: &[Rate], chosen
     if let Some(next) = all.first_mut() {
         next.name = format!("next best: {}", next.name);
     }
+    all.extend(next_layout(scenario, market, rates, chosen).filter(|_| !several));
     for index in models().filter(|index| chosen.machines.len() > 1 || !is_used(index)) {
         let purchase = limited(&|other| other == index);
         let remark = purchase.is_none().then(|| alone(scenario, market, rates, index));
@@ -64,7 +66,53 @@ fn alone(scenario: &Scenario, market: &Market, rates: &[Rate], index: usize) -> 
             return why_not(scenario, sku, rates, &what.phases(scenario));
         }
     }
-    format!("only {} of '{}' can be had", sku.available.unwrap_or(0), sku.name)
+    let working = |other: usize| match sku.available {
+        Some(available) if other == index => available.saturating_sub(scenario.rules.spares).min(MOST_MACHINES),
+        _ => 0,
+    };
+    let working: Vec<u32> = (0..scenario.skus.len()).map(working).collect();
+    match (sku.available, working[index]) {
+        (None, _) => "none was found within the steps that an alternative may take".to_string(),
+        (Some(0), _) => "none of them can be had".to_string(),
+        (Some(available), 0) => format!("the {available} that can be had are all in reserve"),
+        (Some(available), _) => format!("the {available} that can be had: {}", reached(scenario, market, &working)),
+    }
+}
+
+/// What so many working machines put out: "2.000 sectors/h, 48.0 % of the target".
+fn reached(scenario: &Scenario, market: &Market, working: &[u32]) -> String {
+    let reach = market.reach(working);
+    format!("{:.3} sectors/h, {:.1} % of the target", reach * scenario.target_per_h, reach * 100.0)
+}
+
+/// The best purchase of the only model without one of the layouts that are used, or without one of their rates. Layouts that others beat are not
+/// in the market: they come up when what beats them cannot be had.
+fn next_layout(scenario: &Scenario, market: &Market, rates: &[Rate], chosen: &Purchase) -> Option<Alternative> {
+    let layouts = |purchase: &Purchase| -> Vec<String> {
+        let counts = purchase.machines.iter().flat_map(|machines| &machines.layouts);
+        counts.map(|count| format!("{} x ({})", count.machines, count.layout.label())).collect()
+    };
+    let used = || chosen.machines.iter().flat_map(|machines| &machines.layouts).map(|count| &count.layout);
+    let without_layout = used().filter_map(|used| {
+        let mut problem = market.problem.clone();
+        let place = market.layouts[0].iter().position(|layout| layout == used)?;
+        problem.models[0].layouts[place].fill(0.0);
+        market.purchase_of(scenario, &problem, LARGE)
+    });
+    let mut things: Vec<String> = used().flat_map(|layout| &layout.lanes).flat_map(|lane| &lane.rates).map(Rate::label).collect();
+    things.sort();
+    things.dedup();
+    let without_rate = things.iter().filter(|_| market.looked_at <= MANY).filter_map(|thing| {
+        let rest: Vec<Rate> = rates.iter().filter(|rate| rate.label() != *thing).cloned().collect();
+        let market = Market::new(scenario, &rest).ok()?;
+        market.purchase_of(scenario, &market.problem, LARGE)
+    });
+    let best = without_layout.chain(without_rate).filter(|other| layouts(other) != layouts(chosen)).min_by(|a, b| {
+        let load = |purchase: &Purchase| purchase.stages.iter().map(|stage| stage.load()).fold(0.0, f64::max);
+        a.proof.value.total_cmp(&b.proof.value).then(load(a).total_cmp(&load(b)))
+    })?;
+    let remark = Some(layouts(&best).join(", "));
+    Some(Alternative { name: "next best layout".to_string(), purchase: Some(best), remark })
 }
 
 fn with_what_is_there(scenario: &Scenario, market: &Market) -> Alternative {
@@ -77,9 +125,7 @@ fn with_what_is_there(scenario: &Scenario, market: &Market) -> Alternative {
         return Alternative { name, purchase: Some(purchase), remark: None };
     }
     let working: Vec<u32> = problem.models.iter().map(|model| model.owned.saturating_sub(model.spares)).collect();
-    let reach = market.reach(&working);
-    let remark = format!("{:.3} sectors/h, {:.1} % of the target", reach * scenario.target_per_h, reach * 100.0);
-    Alternative { name, purchase: None, remark: Some(remark) }
+    Alternative { name, purchase: None, remark: Some(reached(scenario, market, &working)) }
 }
 
 /// Where a rate or a price changes the answer.

@@ -221,7 +221,7 @@ pub struct Volume {
 }
 
 /// Rates in the results store that belong to models of this scenario.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stored {
     /// The models that were measured.
     pub skus: Vec<String>,
@@ -229,6 +229,8 @@ pub struct Stored {
     pub runs: Vec<String>,
     /// Ids of sweeps; all their runs.
     pub sweeps: Vec<String>,
+    /// Cores of each instance, of runs that do not say them.
+    pub cores: Option<u32>,
 }
 
 impl Scenario {

@@ -7,10 +7,10 @@ use crate::import::record::{CORES, LOG};
 use crate::trial::record::Record;
 
 /// Rows of runs that are printed; the records have all.
-const MAX_ROWS: usize = 60;
+pub const MAX_ROWS: usize = 60;
 
-/// The phases of the imported runs, one a row; `all` is how many they are.
-pub fn runs(records: impl Iterator<Item = Record>, all: usize) -> String {
+/// The phases of the first imported runs, one a row; `all` is how many they are.
+pub fn runs(records: &[Record], all: usize) -> String {
     let columns = [
         ("log", Align::Left),
         ("phase", Align::Left),
@@ -35,7 +35,7 @@ pub fn runs(records: impl Iterator<Item = Record>, all: usize) -> String {
         record.phases.iter().map(row).collect()
     };
     let more = all.saturating_sub(MAX_ROWS);
-    let mut text = table(&columns, records.flat_map(|record| cells(&record)).take(MAX_ROWS));
+    let mut text = table(&columns, records.iter().flat_map(cells).take(MAX_ROWS));
     if more > 0 {
         text.push_str(&format!("and {more} more\n"));
     }

@@ -1,6 +1,5 @@
 //! The SQLite file behind the results store.
 
-use std::borrow::Borrow;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -122,13 +121,13 @@ impl Store {
         tx.commit().map_err(|e| self.explain(e))
     }
 
-    /// Keeps the records of many runs in one step, all or none; like [`Store::finish`] otherwise.
-    pub fn finish_all<R: Borrow<Record>>(&self, records: impl IntoIterator<Item = R>) -> anyhow::Result<()> {
+    /// Keeps the records of many runs in one step, all or none, as they come; like [`Store::finish`] otherwise.
+    pub fn finish_all(&self, records: impl Iterator<Item = anyhow::Result<Record>>) -> anyhow::Result<()> {
         let tx = self.begin_write()?;
         for record in records {
-            let record = record.borrow();
-            let text = serde_json::to_string(record).context("cannot write the record as JSON")?;
-            self.insert_record(record, &text, None)?;
+            let record = record?;
+            let text = serde_json::to_string(&record).context("cannot write the record as JSON")?;
+            self.insert_record(&record, &text, None)?;
         }
         tx.commit().map_err(|e| self.explain(e))
     }
@@ -210,6 +209,22 @@ impl Store {
     pub fn recorded(&self) -> anyhow::Result<Vec<String>> {
         let query = "SELECT runs.id FROM runs JOIN records ON records.id = runs.id ORDER BY started_us, runs.rowid";
         self.sql(|db| db.prepare(query)?.query_map([], |row| row.get(0))?.collect())
+    }
+
+    /// Calls with a setting's value in each record whose id begins so and which has the setting, without reading the rest of it.
+    pub fn each_setting(&self, start: &str, name: &str, mut each: impl FnMut(&str)) -> anyhow::Result<()> {
+        let query = "SELECT json_extract(record, ?3) FROM records WHERE id >= ?1 AND id < ?2";
+        let (above, path) = (format!("{start}\u{10ffff}"), format!("$.spec.settings.\"{name}\""));
+        self.sql(|db| {
+            let mut statement = db.prepare(query)?;
+            let mut rows = statement.query(params![start, above, path])?;
+            while let Some(row) = rows.next()? {
+                if let Some(value) = row.get_ref(0)?.as_str_or_null()? {
+                    each(value);
+                }
+            }
+            Ok(())
+        })
     }
 
     /// The run with an id or a prefix that only one id has (exit code 2 if there is none, or several).

@@ -21,6 +21,9 @@ const MAX_SKUS: usize = 64;
 const MAX_RATES: usize = 512;
 const MAX_VOLUMES: u32 = 64;
 
+/// Most times of all rates together: their intervals are resampled.
+const MAX_TIMES: usize = 10_000;
+
 /// Most machines, instances and the like: far above what exists.
 const MAX_COUNT: u32 = 100_000;
 
@@ -153,6 +156,7 @@ struct StoredTable {
     skus: Vec<String>,
     runs: Vec<String>,
     sweeps: Vec<String>,
+    cores: Option<u32>,
 }
 
 impl Scenario {
@@ -288,7 +292,7 @@ fn scenario(file: File) -> Result<Scenario, String> {
         shared: shared(file.shared)?,
         skus: skus(file.skus)?,
         rates: rates(file.rates, month_s)?,
-        stored: file.stored.into_iter().map(|s| Stored { skus: s.skus, runs: s.runs, sweeps: s.sweeps }).collect(),
+        stored: (1..).zip(file.stored).map(|(number, table)| stored(number, table)).collect::<Result<_, _>>()?,
     };
     check(&scenario)?;
     Ok(scenario)
@@ -497,9 +501,21 @@ fn volumes(tables: Vec<VolumeTable>, sku: &str) -> Result<Vec<Volume>, String> {
     Ok(volumes)
 }
 
+fn stored(number: u32, table: StoredTable) -> Result<Stored, String> {
+    let StoredTable { skus, runs, sweeps, cores } = table;
+    let cores = cores.map(|n| count(Some(n), 0, 1, MAX_COUNT, &format!("stored {number}: cores"))).transpose()?;
+    Ok(Stored { skus, runs, sweeps, cores })
+}
+
 fn rates(tables: Vec<RateTable>, month_s: f64) -> Result<Vec<Entry>, String> {
     if tables.len() > MAX_RATES {
         return Err(format!("{} rates are more than {MAX_RATES}", tables.len()));
+    }
+    let times: usize = tables.iter().map(|table| table.times.len()).sum();
+    if times > MAX_TIMES {
+        return Err(format!(
+            "the rates have {times} times, more than {MAX_TIMES}: import their logs and name the runs in [[stored]], or give time, interval and cv"
+        ));
     }
     (1..).zip(tables).map(|(number, table)| rate(format!("rate {number}"), table, month_s)).collect()
 }
@@ -654,6 +670,17 @@ mod tests {
             let error = Scenario::parse(&LEAST.replacen(from, to, 1)).unwrap_err();
             assert!(error.contains(expected), "{to}: {error}");
         }
+    }
+
+    #[test]
+    fn more_times_than_anyone_types_are_refused() {
+        let with = |times: usize| {
+            let times = vec!["'3 h'"; times].join(",");
+            Scenario::parse(&LEAST.replace("time = '3 h'", &format!("times = [{times}]")))
+        };
+        assert_eq!(with(MAX_TIMES).unwrap().rates[0].times.len(), MAX_TIMES);
+        let error = with(MAX_TIMES + 1).unwrap_err();
+        assert!(error.contains("10001 times, more than 10000") && error.contains("[[stored]]"), "{error}");
     }
 
     #[test]

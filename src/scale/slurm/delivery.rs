@@ -3,22 +3,28 @@
 //! A name says of which element and start a file is, and ends in random digits: an orphan of a dead node and its twin never write the same.
 
 use std::fs;
-use std::io::Read;
+use std::io::{Write, stderr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::write_by_rename;
+use crate::disk::{read_plain, write_by_rename};
 use crate::store::is_id;
-use crate::trial::record::{ClusterRun, Record, RunState};
-use crate::trial::verify;
+use crate::trial::estimate::show;
+use crate::trial::record::{ClusterRun, Record};
 
+use super::acceptance;
 use super::submission::{Element, ElementId, RECORDS, STARTED, Submission};
 
 const SCHEMA: &str = "sealbench/slurm-delivery/1";
 
-/// No delivery is larger.
-const MAX_BYTES: u64 = 16 << 20;
+/// No delivery is larger: what would be is not written, and not read.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Seconds between the tries to write: a shared file system may be away for a minute.
+const PAUSES_S: [u64; 6] = [1, 2, 4, 8, 15, 30];
 
 /// What an element delivers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -59,8 +65,23 @@ impl Delivery {
 
     /// Writes it into the shared directory.
     pub fn write(&self, dir: &Path) -> anyhow::Result<()> {
-        let name = format!("{}.{:08x}.json", stem(&self.run), random());
-        write_by_rename(&dir.join(RECORDS).join(name), &serde_json::to_vec(self)?)
+        let bytes = self.bytes(MAX_BYTES)?;
+        let path = dir.join(RECORDS).join(format!("{}.{:08x}.json", stem(&self.run), random()));
+        patiently(&PAUSES_S, || write_by_rename(&path, &bytes))
+    }
+
+    /// As JSON of at most `most` bytes: a sentence in place of a record that nobody would read.
+    fn bytes(&self, most: u64) -> anyhow::Result<Vec<u8>> {
+        let bytes = serde_json::to_vec(self)?;
+        if bytes.len() as u64 <= most {
+            return Ok(bytes);
+        }
+        let error = format!(
+            "its record is {}, and {} are read: submit with fewer --trials-per-element",
+            show(bytes.len() as u64),
+            show(most)
+        );
+        Ok(serde_json::to_vec(&Delivery { error: Some(error), digest: None, record: None, ..self.clone() })?)
     }
 
     /// Its record, if it is what the submission asked of an element; else what is wrong with it.
@@ -75,24 +96,14 @@ impl Delivery {
         if self.digest.as_deref() != Some(digest(&record).as_str()) {
             return Err("its record is not the one whose digest it has".into());
         }
-        let is_of =
-            record.sweep.as_ref() == Some(&submission.sweep(element)) && record.cluster.as_ref() == Some(&self.run);
+        let is_of = record.cluster.as_ref() == Some(&self.run)
+            && self.run.constraint == submission.arrays[id.array].constraint;
         let has_time = record.started_at.parse::<jiff::Timestamp>().is_ok();
         if !is_of || !is_id(&record.id) || !has_time {
             return Err("its record is of another element".into());
         }
-        if record.state != RunState::Complete {
-            return Err(format!("its run is {}", record.state.name()));
-        }
-        let phase = submission.point(element).phase;
-        let samples = record.aggregates.iter().filter(|aggregate| aggregate.phase == phase).count();
-        if samples != element.repeats as usize {
-            return Err(format!("it has {samples} of {} samples", element.repeats));
-        }
-        match verify::wrong(&record.phases) {
-            Some(wrong) => Err(wrong),
-            None => Ok(Sample { run: self.run, record }),
-        }
+        acceptance::check(&record, submission, element)?;
+        Ok(Sample { run: self.run, record })
     }
 }
 
@@ -108,33 +119,46 @@ pub struct Sample {
 /// Marks a start.
 pub fn mark(dir: &Path, run: &ClusterRun) -> anyhow::Result<()> {
     let start = Start { run: run.clone(), pid: std::process::id(), started_at: jiff::Timestamp::now().to_string() };
-    let name = format!("{}.{:08x}.json", stem(run), random());
-    write_by_rename(&dir.join(STARTED).join(name), &serde_json::to_vec(&start)?)
+    let path = dir.join(STARTED).join(format!("{}.{:08x}.json", stem(run), random()));
+    let bytes = serde_json::to_vec(&start)?;
+    patiently(&PAUSES_S, || write_by_rename(&path, &bytes))
+}
+
+/// Writes, and after a failure again when each of these pauses is over.
+fn patiently(pauses_s: &[u64], write: impl Fn() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    for &pause in pauses_s {
+        let Err(error) = write() else { return Ok(()) };
+        // To the job's log, which may be on the same file system.
+        let _ = writeln!(stderr(), "{error:#}; trying again in {pause} s");
+        std::thread::sleep(Duration::from_secs(pause));
+    }
+    write()
 }
 
 /// The files of a directory that are named after elements, in the order of their names; temporary ones are not.
 pub fn files(dir: &Path) -> anyhow::Result<Vec<(ElementId, PathBuf)>> {
-    let entries =
-        fs::read_dir(dir).map_err(|e| anyhow::Error::new(e).context(format!("cannot read {}", dir.display())))?;
-    let of = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?.to_string();
-        let id = name.strip_suffix(".json")?.split('.').next()?.parse().ok()?;
-        Some((id, path))
-    };
-    let mut files: Vec<(ElementId, PathBuf)> = entries.flatten().filter_map(|entry| of(entry.path())).collect();
+    let failed = || format!("cannot read {}: see whether the shared directory is mounted here, and collect again", dir.display());
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).with_context(failed)? {
+        let path = entry.with_context(failed)?.path();
+        files.extend(element_of(&path).map(|id| (id, path)));
+    }
     files.sort();
     Ok(files)
 }
 
+fn element_of(path: &Path) -> Option<ElementId> {
+    path.file_name()?.to_str()?.strip_suffix(".json")?.split('.').next()?.parse().ok()
+}
+
+/// How often the element of a delivery had been started before, by the file's name.
+pub fn restart_of(file: &str) -> Option<u32> {
+    file.split('.').nth(2)?.parse().ok()
+}
+
 /// Reads a delivery or a mark; what is wrong with the file in words.
 pub fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, String> {
-    let found = path.symlink_metadata().map_err(|e| e.to_string())?;
-    if !found.is_file() || found.len() > MAX_BYTES {
-        return Err("it is too large or no plain file".into());
-    }
-    let mut bytes = Vec::new();
-    let file = fs::File::open(path).map_err(|e| e.to_string())?;
-    file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    let bytes = read_plain(path, MAX_BYTES).map_err(|e| format!("it cannot be read: {e}"))?;
     serde_json::from_slice(&bytes).map_err(|e| format!("it is damaged or cut off ({e})"))
 }
 

@@ -333,7 +333,7 @@ fn a_cluster_that_refuses_or_does_not_answer_is_a_sentence() {
     let Some((cluster, home)) = cluster() else { return };
     mock(&home, 1, 0.0);
     let refused = home.run(&strs(&submission(&home, "--into a --constraint sku_a,no_such_sku")));
-    refused.fails(3, &["array 1 was not submitted, and none runs", "no node has a feature"]);
+    refused.fails(3, &["nothing was left submitted: array 1 was not submitted", "no node has a feature"]);
     assert_eq!(cluster.slurm(&words("squeue -h")), "", "the first array is cancelled");
     let more = home.run(&strs(&[submission(&home, "--into b"), vec!["--".into(), "--mem=99T".into()]].concat()));
     more.fails(3, &["array 0 was not submitted", "no node has as many cores and as much memory"]);

@@ -159,7 +159,8 @@ mod tests {
         assert_eq!(read_plain(&at("plain"), 5).unwrap(), b"12345");
         std::os::unix::fs::symlink(at("plain"), at("link")).unwrap();
         assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
-        for (name, part) in [("link", "a link"), ("pipe", "no plain file"), (".", "no plain file"), ("none", "No such")] {
+        for (name, part) in [("link", "a link"), ("pipe", "no plain file"), (".", "no plain file"), ("none", "No such")]
+        {
             let error = read_plain(&at(name), 5).unwrap_err().to_string();
             assert!(error.contains(part), "{name}: {error}");
         }

@@ -332,7 +332,9 @@ fn pipes_and_links_are_neither_waited_for_nor_followed() {
     pipe(submitted.path("records/0-0.5_0.0.00000001.json"));
     std::os::unix::fs::symlink(&delivered, submitted.path("records/0-0.5_0.0.00000002.json")).unwrap();
     let ended = submitted.collect("").success();
-    for part in ["00000001.json: it cannot be read: it is no plain file", "00000002.json: it cannot be read: it is a link"] {
+    for part in
+        ["00000001.json: it cannot be read: it is no plain file", "00000002.json: it cannot be read: it is a link"]
+    {
         assert!(ended.stdout.contains(part), "{part} in {}", ended.stdout);
     }
     fs::remove_file(submitted.path("submission.json")).unwrap();

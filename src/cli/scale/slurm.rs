@@ -23,7 +23,7 @@ use crate::scale::slurm::options;
 use crate::scale::slurm::prepare::{self, Terms};
 use crate::scale::slurm::queue::Queue;
 use crate::scale::slurm::script as batch;
-use crate::scale::slurm::submission::{self, ElementId, PROGRAM, Submission};
+use crate::scale::slurm::submission::{self, PROGRAM, Submission};
 use crate::scale::slurm::verdict;
 use crate::scale::slurm::wait::{Patience, wait};
 use crate::scale::slurm::{client, element};

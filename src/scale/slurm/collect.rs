@@ -186,7 +186,10 @@ fn take(
     collection.new += usize::from(!is_stored && keep(store, &sample.record)?);
     collection.duplicates.extend(candidates.iter().map(|other| {
         let Sample { run, record } = &other.sample;
-        format!("{}: run {} of start {} on {}; run {} counts", other.file, record.id, run.restart, run.node, sample.record.id)
+        format!(
+            "{}: run {} of start {} on {}; run {} counts",
+            other.file, record.id, run.restart, run.node, sample.record.id
+        )
     }));
     collection.collected.insert(id, sample);
     Ok(true)

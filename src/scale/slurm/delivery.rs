@@ -96,8 +96,8 @@ impl Delivery {
         if self.digest.as_deref() != Some(digest(&record).as_str()) {
             return Err("its record is not the one whose digest it has".into());
         }
-        let is_of = record.cluster.as_ref() == Some(&self.run)
-            && self.run.constraint == submission.arrays[id.array].constraint;
+        let is_of =
+            record.cluster.as_ref() == Some(&self.run) && self.run.constraint == submission.arrays[id.array].constraint;
         let has_time = record.started_at.parse::<jiff::Timestamp>().is_ok();
         if !is_of || !is_id(&record.id) || !has_time {
             return Err("its record is of another element".into());
@@ -137,7 +137,9 @@ fn patiently(pauses_s: &[u64], write: impl Fn() -> anyhow::Result<()>) -> anyhow
 
 /// The files of a directory that are named after elements, in the order of their names; temporary ones are not.
 pub fn files(dir: &Path) -> anyhow::Result<Vec<(ElementId, PathBuf)>> {
-    let failed = || format!("cannot read {}: see whether the shared directory is mounted here, and collect again", dir.display());
+    let failed = || {
+        format!("cannot read {}: see whether the shared directory is mounted here, and collect again", dir.display())
+    };
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).with_context(failed)? {
         let path = entry.with_context(failed)?.path();

@@ -83,7 +83,8 @@ fn whereabouts(submission: &Submission, id: ElementId) -> anyhow::Result<Cluster
             .unwrap_or_default()
             .trim()
             .to_string(),
-        cores: sys::allowed_cores().context("cannot tell which cores this job may use: see whether its node is well")?,
+        cores: sys::allowed_cores()
+            .context("cannot tell which cores this job may use: see whether its node is well")?,
     })
 }
 
@@ -153,7 +154,10 @@ struct Scratch {
 impl Scratch {
     fn new(base: &Path) -> anyhow::Result<Scratch> {
         let failed = || {
-            format!("cannot make sectors in {}: name a directory that the nodes can write with --scratch", base.display())
+            format!(
+                "cannot make sectors in {}: name a directory that the nodes can write with --scratch",
+                base.display()
+            )
         };
         fs::create_dir_all(base).with_context(failed)?;
         remove_dead(base).with_context(failed)?;
@@ -224,7 +228,10 @@ mod tests {
         assert!(check_bound(&ask, &run(&[0, 1, 4, 5]), Some(&groups)).is_ok(), "two cores of two hardware threads");
         assert!(check_bound(&ask, &run(&[0]), Some(&groups)).is_ok(), "too few is the layout's affair");
         let refused = check_bound(&ask, &run(&[0, 1, 2]), Some(&groups)).unwrap_err().to_string();
-        assert!(refused.contains("asked for 2 and may run on 3 of n1 (0-2)") && refused.contains("--exclusive"), "{refused}");
+        assert!(
+            refused.contains("asked for 2 and may run on 3 of n1 (0-2)") && refused.contains("--exclusive"),
+            "{refused}"
+        );
         assert!(check_bound(&ask, &run(&[0, 1, 2]), None).is_err());
         assert!(check_bound(&Ask { exclusive: true, ..ask }, &run(&[0, 1, 2]), Some(&groups)).is_ok());
     }

@@ -59,14 +59,33 @@ mod tests {
     #[test]
     fn words_for_sbatch_are_whole_options_that_a_submission_does_not_set() {
         let check = |word: &str| check(&[word.to_string()]);
-        for good in ["--account=lab", "--qos=night", "--mem=99T", "--time=10", "--comment=a 'b' $(c)", "--nice", "--exclude=n1", "--hold", "--nodelist=n1"]
-        {
+        for good in [
+            "--account=lab",
+            "--qos=night",
+            "--mem=99T",
+            "--time=10",
+            "--comment=a 'b' $(c)",
+            "--nice",
+            "--exclude=n1",
+            "--hold",
+            "--nodelist=n1",
+        ] {
             assert_eq!(check(good), Ok(()));
         }
         for bad in ["lab", "", "-", "--", "-a0-3", "-Alab", "--=x", "---x", "script.sh", "--account=a\0b"] {
             assert!(check(bad).unwrap_err().contains("is no option for sbatch"), "{bad}");
         }
-        for own in ["--array=0-3", "--arr=1", "--output=/x", "--out", "--chdir=/", "--wrap=id", "--constraint=a", "--exclusive", "--requeue"] {
+        for own in [
+            "--array=0-3",
+            "--arr=1",
+            "--output=/x",
+            "--out",
+            "--chdir=/",
+            "--wrap=id",
+            "--constraint=a",
+            "--exclusive",
+            "--requeue",
+        ] {
             assert!(check(own).unwrap_err().contains("sealbench's affair"), "{own}");
         }
     }

@@ -110,7 +110,8 @@ impl Job {
 impl Queue {
     /// The jobs of a submission in squeue's document.
     pub fn parse(text: &str, submission: &Submission) -> anyhow::Result<Queue> {
-        let document: Value = serde_json::from_str(text).context("squeue --json printed no JSON: it takes Slurm 21.08 or later")?;
+        let document: Value =
+            serde_json::from_str(text).context("squeue --json printed no JSON: it takes Slurm 21.08 or later")?;
         // An answer that never came is exit code 0 and an empty list too, beside the error.
         if let Some(error) = document["errors"].as_array().and_then(|errors| errors.first()) {
             let text = error["description"].as_str().or(error["error"].as_str()).unwrap_or("no reason").escape_debug();

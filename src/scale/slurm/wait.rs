@@ -167,7 +167,8 @@ impl<'a> Waiter<'a> {
         for job in jobs.filter(|job| !job.is_over() && !job.is_running() && !job.reason.is_empty()) {
             *reasons.entry(&job.reason).or_default() += 1;
         }
-        let words: Vec<String> = reasons.iter().map(|(reason, count)| format!("{count} {}", one_line(reason))).collect();
+        let words: Vec<String> =
+            reasons.iter().map(|(reason, count)| format!("{count} {}", one_line(reason))).collect();
         if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) }
     }
 
@@ -197,7 +198,10 @@ impl<'a> Waiter<'a> {
                 ));
             } else if since.elapsed() > self.patience.give_up {
                 let limit = units::duration(since.elapsed().as_secs_f64());
-                say(&format!("array {array} is given up after {limit}: Slurm gave it no {nodes} ({})", one_line(&reason)));
+                say(&format!(
+                    "array {array} is given up after {limit}: Slurm gave it no {nodes} ({})",
+                    one_line(&reason)
+                ));
                 let failed = client::scancel(self.submission, [array]);
                 failed.iter().for_each(|(_, error)| say(&format!("array {array}: {error:#}; trying again")));
             }

@@ -282,12 +282,11 @@ fn what_is_wrong_with_one_element_is_no_other_elements_affair() {
     submitted.queue(&[("COMPLETED", "None", 0), ("COMPLETED", "None", 0), ("FAILED", "None", 0)]);
     let others = read_json(&delivered[1])["record"]["id"].clone();
     // Element 0 claims the id of another one's run, which the store has already.
-    submitted.home.run(&["results", "list"]).success();
     fs::rename(&delivered[0], submitted.home.path("away")).unwrap();
-    submitted.collect("").fails(1, &["2 of 3 elements"]);
+    submitted.collect("--settle 0").fails(1, &["2 of 3 elements"]);
     submitted.forge(&submitted.home.path("away"), "0-0.5_0.0.00000000.json", |r| r["id"] = others);
     submitted.deliver(2, 0);
-    let ended = submitted.collect("").fails(1, &["1 of 3 elements have no valid record"]);
+    let ended = submitted.collect("--settle 0").fails(1, &["1 of 3 elements have no valid record"]);
     assert!(ended.stdout.contains("2 of 3 elements collected, 1 of them new"), "{}", ended.stdout);
     assert!(ended.stdout.contains("the store here has another record of run"), "{}", ended.stdout);
     assert!(!submitted.path("chosen/0-0.json").exists(), "what was refused is not chosen");

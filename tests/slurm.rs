@@ -17,7 +17,11 @@ use slurm::Cluster;
 
 /// A cluster and a home whose commands know it; `None` where none can run.
 fn cluster() -> Option<(Cluster, Home)> {
-    let cluster = match Cluster::start() {
+    with_home(Cluster::start())
+}
+
+fn with_home(cluster: Result<Cluster, String>) -> Option<(Cluster, Home)> {
+    let cluster = match cluster {
         Ok(cluster) => cluster,
         Err(why) => {
             support::absent("slurm", &why);
@@ -255,6 +259,15 @@ fn what_slurm_calls_completed_is_not_until_there_is_a_record() {
     let line = ended.stdout.lines().find(|line| line.starts_with("lost: 1-0")).unwrap();
     assert!(line.contains("is not shared with the node") && line.contains(other.as_str()), "{line}");
     assert_eq!(store(&home).len(), 1, "the other node's result is there");
+}
+
+#[test]
+fn a_cluster_that_does_not_bind_jobs_measures_whole_nodes_only() {
+    let Some((_cluster, home)) = with_home(Cluster::unbound()) else { return };
+    mock(&home, 1, 0.0);
+    let ended = home.run(&strs(&submission(&home, "--into a"))).fails(1, &["1 of 1 elements have no valid record"]);
+    assert!(ended.stdout.contains("does not bind jobs to their cores: this one asked for 1"), "{}", ended.stdout);
+    home.run(&strs(&submission(&home, "--into b --exclusive"))).success();
 }
 
 #[test]

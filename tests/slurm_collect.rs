@@ -164,6 +164,15 @@ fn an_orphans_record_is_not_chosen_before_its_twins_shows() {
     let twin = submitted.deliver(0, 1);
     fs::rename(&twin, submitted.home.path("late")).unwrap();
     submitted.queue(&[("COMPLETED", "None", 1)]);
+    let mut collecting = submitted.spawn("scale slurm --collect shared --settle 60 --wait");
+    wait_for("patience", || said(&submitted.home, "stderr").contains("waiting for what 1 elements that are over"));
+    // Who loses patience chooses nothing.
+    signal(collecting.id(), 2);
+    assert_eq!(collecting.wait().unwrap().code(), Some(130), "{}", said(&submitted.home, "stderr"));
+    assert!(said(&submitted.home, "stdout").contains("not settled: 0-0"));
+    // Half of the twin's record is not it.
+    let text = fs::read(submitted.home.path("late")).unwrap();
+    fs::write(&twin, &text[..text.len() / 2]).unwrap();
     let mut collecting = submitted.spawn("scale slurm --collect shared --settle 60");
     std::thread::sleep(Duration::from_secs(2));
     assert!(collecting.try_wait().unwrap().is_none(), "{}", said(&submitted.home, "stdout"));

@@ -187,6 +187,9 @@ fn finish(
     report(submission, &collection, json)?;
     match interrupted {
         Some(left) => Err(interruption(submission, &left)),
+        None if !collection.unsettled.is_empty() => {
+            Err(Stop::Interrupted.error("interrupted before all records could be chosen: collect again"))
+        }
         None => verdict_of(submission, &collection),
     }
 }
@@ -343,19 +346,21 @@ fn ask(submission: &Submission) -> Option<Queue> {
     client::squeue(submission).map_err(|error| tell(&format!("{error:#}; what is there is collected"))).ok()
 }
 
-/// Collects; waits a while for records that may still come, since a shared directory shows them late.
+/// Collects; waits a while for records that may still come, since a shared directory shows them late. Who is stopped leaves those unsettled.
 fn settled(source: &Source, settle: f64, is_stopped: &dyn Fn() -> bool) -> anyhow::Result<Collection> {
     let end = Instant::now() + Duration::from_secs_f64(settle);
-    let mut new = 0;
-    loop {
-        let is_last = Instant::now() >= end || is_stopped();
-        let collection = collect(source, is_last)?;
-        new += collection.new;
-        if collection.unsettled.is_empty() {
-            return Ok(Collection { new, ..collection });
-        }
-        std::thread::sleep(Duration::from_millis(500));
+    let mut collection = collect(source, settle == 0.0)?;
+    let mut new = collection.new;
+    if !collection.unsettled.is_empty() {
+        let (count, limit) = (collection.unsettled.len(), units::duration(settle));
+        tell(&format!("waiting for what {count} elements that are over may still deliver, at most {limit}"));
     }
+    while !collection.unsettled.is_empty() && !is_stopped() {
+        std::thread::sleep(Duration::from_millis(500));
+        collection = collect(source, Instant::now() >= end)?;
+        new += collection.new;
+    }
+    Ok(Collection { new, ..collection })
 }
 
 fn report(submission: &Submission, collection: &Collection, json: Option<Promised>) -> anyhow::Result<()> {
@@ -385,6 +390,10 @@ fn lines(collection: &Collection) -> String {
         *live.entry(what).or_default() += 1;
     }
     lines.extend(live.iter().map(|(what, count)| format!("not over: {count} {what}")));
+    let unsettled = collection.unsettled.iter();
+    lines.extend(
+        unsettled.map(|id| format!("not settled: {id} is over, and its last start may still deliver: collect again")),
+    );
     lines.extend(collection.unwritten.iter().map(|why| {
         format!("others who collect may choose other records, since these choices are in this store only: {why}")
     }));

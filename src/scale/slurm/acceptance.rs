@@ -23,6 +23,10 @@ pub fn check(record: &Record, submission: &Submission, element: &Element) -> Res
         return Err("its record is of another seed".into());
     }
     settings(&record.spec.resolved, point, element.repeats)?;
+    let bound = record.cluster.iter().flat_map(|run| &run.cores).collect::<BTreeSet<_>>();
+    if !record.spec.resolved.cores.iter().all(|core| bound.contains(core)) {
+        return Err("it was measured on cores that were not the job's".into());
+    }
     aggregates(&record.aggregates, point, element.repeats)?;
     phases(&record.phases, point, element.repeats)?;
     verify::wrong(&record.phases).map_or(Ok(()), Err)
@@ -55,7 +59,7 @@ fn settings(spec: &Spec, point: &Point, repeats: u32) -> Result<(), String> {
 /// With `smt` an instance has every hardware thread of its cores, as many as the node has.
 fn is_of(instance: &Instance, point: &Point) -> bool {
     let (has, asked) = (instance.cores.len(), point.cores as usize);
-    let cores = if point.placement.smt { has >= asked && has % asked == 0 } else { has == asked };
+    let cores = if point.placement.smt { has > 0 && has.is_multiple_of(asked) } else { has == asked };
     cores && instance.threads == point.threads.unwrap_or(has as u32)
 }
 

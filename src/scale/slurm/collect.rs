@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
@@ -116,8 +116,10 @@ impl Source<'_> {
         for (id, path) in delivery::files(&self.dir.join(RECORDS))? {
             let file = file_name(&path);
             let of = found.entry(id).or_default();
-            of.restart = of.restart.max(delivery::restart_of(&file));
-            match delivery::read(&path).and_then(|delivery| self.candidate(id, delivery, &file)) {
+            let delivery = delivery::read::<Delivery>(&path);
+            let own = delivery.as_ref().ok().filter(|delivery| delivery.is_of(self.submission, id));
+            of.restart = of.restart.max(own.map(|delivery| delivery.run.restart));
+            match delivery.and_then(|delivery| self.candidate(id, delivery, &file)) {
                 Ok(candidate) => of.candidates.push(candidate),
                 Err(why) => rejected.push((id, format!("{file}: {why}"))),
             }
@@ -158,9 +160,9 @@ impl Source<'_> {
 
 impl Candidate {
     /// The lowest counts.
-    fn rank(&self) -> (bool, Reverse<u32>, String, String) {
+    fn rank(&self) -> (bool, Reverse<u32>, Option<jiff::Timestamp>, String) {
         let Sample { run, record } = &self.sample;
-        (!self.is_stored, Reverse(run.restart), record.started_at.clone(), self.file.clone())
+        (!self.is_stored, Reverse(run.restart), record.started_at.parse().ok(), self.file.clone())
     }
 }
 
@@ -229,7 +231,7 @@ fn note(path: &Path, candidate: &Candidate) -> anyhow::Result<()> {
     write_file(path, false, |out| Ok(out.write_all(&json)?))
 }
 
-fn choice_of(dir: &Path, id: ElementId) -> std::path::PathBuf {
+fn choice_of(dir: &Path, id: ElementId) -> PathBuf {
     dir.join(CHOSEN).join(format!("{id}.json"))
 }
 
@@ -283,7 +285,7 @@ fn why(
     let ending = match (job, queue) {
         (Some(job), _) => job.ending(),
         (None, Some(_)) => "Slurm does not know its job: it was not submitted, or is forgotten".into(),
-        (None, None) => "Slurm was not asked".into(),
+        (None, None) => "Slurm could not be asked, and it may go on".into(),
     };
     let mut parts = vec![ending];
     parts.extend(rejected.iter().filter(|(of, _)| *of == id).map(|(_, text)| text.clone()));

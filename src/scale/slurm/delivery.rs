@@ -84,9 +84,14 @@ impl Delivery {
         Ok(serde_json::to_vec(&Delivery { error: Some(error), digest: None, record: None, ..self.clone() })?)
     }
 
+    /// Whether it is of this element.
+    pub fn is_of(&self, submission: &Submission, id: ElementId) -> bool {
+        self.schema == SCHEMA && self.submission == submission.id && self.run.element == id.to_string()
+    }
+
     /// Its record, if it is what the submission asked of an element; else what is wrong with it.
     pub fn sample(self, submission: &Submission, id: ElementId, element: &Element) -> Result<Sample, String> {
-        if self.schema != SCHEMA || self.submission != submission.id || self.run.element != id.to_string() {
+        if !self.is_of(submission, id) {
             return Err(format!("it is of element {} of submission {}", self.run.element, self.submission));
         }
         if let Some(error) = self.error {
@@ -153,11 +158,6 @@ fn element_of(path: &Path) -> Option<ElementId> {
     path.file_name()?.to_str()?.strip_suffix(".json")?.split('.').next()?.parse().ok()
 }
 
-/// How often the element of a delivery had been started before, by the file's name.
-pub fn restart_of(file: &str) -> Option<u32> {
-    file.split('.').nth(2)?.parse().ok()
-}
-
 /// Reads a delivery or a mark; what is wrong with the file in words.
 pub fn read<T: for<'a> Deserialize<'a>>(path: &Path) -> Result<T, String> {
     let bytes = read_plain(path, MAX_BYTES).map_err(|e| format!("it cannot be read: {e}"))?;
@@ -178,4 +178,56 @@ fn digest(record: &Record) -> String {
 fn random() -> u32 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one((std::time::SystemTime::now(), std::process::id())) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scale::slurm::submission::{Array, Ask};
+    use crate::sector::Seed;
+    use crate::store::sample;
+    use std::cell::Cell;
+
+    fn run() -> ClusterRun {
+        let (constraint, cores) = (None, vec![0]);
+        ClusterRun { element: "0-0".into(), constraint, job: "1_0".into(), restart: 2, node: "n1".into(), cores }
+    }
+
+    #[test]
+    fn a_record_that_nobody_would_read_is_delivered_as_a_sentence() {
+        let delivery = Delivery::new("s", run(), Some(sample::record("a")), None);
+        let whole = delivery.bytes(MAX_BYTES).unwrap();
+        assert_eq!(delivery.bytes(whole.len() as u64).unwrap(), whole);
+        let told: Delivery = serde_json::from_slice(&delivery.bytes(whole.len() as u64 - 1).unwrap()).unwrap();
+        let mut submission = Submission::new("s".into(), Vec::new(), Seed::default(), "/p".into());
+        let element = Element { point: 0, round: 0, repeats: 1 };
+        let ask = Ask { cpus: 1, exclusive: false, smt: false, memory_mib: 512, minutes: 8 };
+        submission.arrays = vec![Array { constraint: None, ask, elements: vec![element] }];
+        let why = told.sample(&submission, ElementId { array: 0, index: 0 }, &element).unwrap_err();
+        assert!(why.contains("fewer --trials-per-element"), "{why}");
+    }
+
+    #[test]
+    fn writing_is_tried_again_until_it_works_or_the_last_pause_is_over() {
+        let tries = Cell::new(0);
+        let third = || {
+            tries.set(tries.get() + 1);
+            if tries.get() < 3 { Err(anyhow::anyhow!("stale file handle")) } else { Ok(()) }
+        };
+        patiently(&[0, 0, 0], third).unwrap();
+        assert_eq!(tries.get(), 3);
+        tries.set(0);
+        let error = patiently(&[0], || {
+            tries.set(tries.get() + 1);
+            anyhow::bail!("gone")
+        });
+        assert_eq!((tries.get(), error.unwrap_err().to_string().as_str()), (2, "gone"));
+    }
+
+    #[test]
+    fn a_file_is_named_after_its_element() {
+        let file = format!("{}.0000abcd.json", stem(&run()));
+        assert_eq!(element_of(Path::new(&format!("/r/{file}"))), Some(ElementId { array: 0, index: 0 }));
+        assert_eq!(element_of(Path::new("/r/.tmpabc")), None);
+    }
 }

@@ -67,6 +67,8 @@ CONF
         n=$((n + 1))
         # What a node does not own is reserved for the system: two nodes that own the same CPU would disturb each other.
         spec=$(seq 0 $((cpus - 1)) | grep -vx "$cpu" | paste -sd,)
+        # It would bind slurmd, and with it all that runs.
+        [ "$plugin" = task/none ] && spec=
         echo "NodeName=$node NodeHostname=$node NodeAddr=127.0.0.1 Port=$((port + n)) Feature=$features${spec:+ CpuSpecList=$spec}"
     done >> "$SLURM_CONF"
     echo "PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=60 State=UP OverSubscribe=NO" >> "$SLURM_CONF"

@@ -156,6 +156,8 @@ fn emit(args: &SlurmArgs, dir: &Path) -> anyhow::Result<()> {
 
 /// Submits a sweep, and waits for it unless it is told not to.
 fn start(args: &SlurmArgs, dir: &Path, json: Option<Promised>) -> anyhow::Result<()> {
+    // One that cannot be opened is known before anything runs.
+    Store::open(&home()?)?;
     let submission = prepare(args, dir)?;
     let signals = Signals::install()?;
     submit(&submission, dir, &signals)?;
@@ -214,7 +216,7 @@ fn check(args: &SlurmArgs) -> anyhow::Result<()> {
     let seconds = [("--poll", args.poll), ("--give-up-after", args.give_up_after), ("--settle", args.settle)];
     let bad = seconds.iter().find(|(_, value)| !(0.0..=1e9).contains(value));
     if let Some((option, value)) = bad {
-        return Err(Stop::Usage.error(format!("{option} {value} is no number of seconds")));
+        return Err(Stop::Usage.error(format!("{option} {value} is no number of seconds: use 0 to 1000000000")));
     }
     options::check(&args.options).map_err(|text| Stop::Usage.error(text))?;
     if !(0.1..=1000.0).contains(&args.time_factor) {
@@ -223,9 +225,8 @@ fn check(args: &SlurmArgs) -> anyhow::Result<()> {
     let twice =
         args.constraint.iter().enumerate().find(|(n, name)| args.constraint[..*n].contains(name) || name.is_empty());
     match twice {
-        Some((_, name)) => {
-            Err(Stop::Usage.error(format!("--constraint '{}' is empty or there twice", name.escape_debug())))
-        }
+        Some((_, name)) => Err(Stop::Usage
+            .error(format!("--constraint '{}' is empty or there twice: name each feature once", name.escape_debug()))),
         None => Ok(()),
     }
 }
@@ -265,9 +266,10 @@ fn prepare(args: &SlurmArgs, dir: &Path) -> anyhow::Result<Submission> {
     announce(&submission);
     submission::create_dir(dir)?;
     if copied {
-        let own = std::env::current_exe().context("cannot tell which program this is")?;
-        fs::copy(&own, dir.join(PROGRAM))
-            .with_context(|| format!("cannot copy {} into {}", own.display(), dir.display()))?;
+        let own = std::env::current_exe().context("cannot tell which program this is: name it with --program")?;
+        fs::copy(&own, dir.join(PROGRAM)).with_context(|| {
+            format!("cannot copy {} into {}: make room, or name one with --program", own.display(), dir.display())
+        })?;
     }
     for array in 0..submission.arrays.len() {
         write_script(&dir.join(batch::name(array)), &batch::of_array(&submission, dir, array)?)?;

@@ -115,8 +115,9 @@ fn number(variable: &str) -> anyhow::Result<u32> {
 }
 
 fn measure(submission: &Submission, id: ElementId, run: &ClusterRun) -> anyhow::Result<Finished> {
-    let element =
-        submission.element(id).ok_or_else(|| Stop::Usage.error(format!("the submission has no element {id}")))?;
+    let element = submission.element(id).ok_or_else(|| {
+        Stop::Usage.error(format!("the submission has no element {id}: submit the scripts in its own directory"))
+    })?;
     let topology = HostInfo::capture().topology;
     check_bound(&submission.arrays[id.array].ask, run, topology.core_groups.as_deref())?;
     let point = submission.point(element);

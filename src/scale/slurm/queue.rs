@@ -78,10 +78,14 @@ impl Job {
         matches!(self.state.as_str(), "RUNNING" | "COMPLETING" | "SUSPENDED" | "CONFIGURING" | "STOPPED")
     }
 
+    /// It is to start.
+    pub fn waits(&self) -> bool {
+        !self.is_over() && !self.is_running()
+    }
+
     /// Why it may wait for ever.
     pub fn stuck(&self) -> Option<&str> {
-        let waits = !self.is_over() && !self.is_running();
-        (waits && STUCK.iter().any(|start| self.reason.starts_with(start))).then_some(self.reason.as_str())
+        (self.waits() && STUCK.iter().any(|start| self.reason.starts_with(start))).then_some(self.reason.as_str())
     }
 
     /// How it ended, in words.

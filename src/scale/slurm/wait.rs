@@ -8,7 +8,7 @@ use crate::report::units;
 use crate::trial::signals::Signals;
 
 use super::client;
-use super::queue::Queue;
+use super::queue::{Job, Queue};
 use super::submission::Submission;
 
 /// How long Slurm may be silent: its controller starts again in less.
@@ -164,7 +164,8 @@ impl<'a> Waiter<'a> {
     fn reasons(&self) -> String {
         let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
         let jobs = self.submission.elements().filter_map(|(id, _)| self.queue.job(id));
-        for job in jobs.filter(|job| !job.is_over() && !job.is_running() && !job.reason.is_empty()) {
+        let has_reason = |job: &&Job| !job.reason.is_empty() && job.reason != "None";
+        for job in jobs.filter(|job| job.waits()).filter(has_reason) {
             *reasons.entry(&job.reason).or_default() += 1;
         }
         let words: Vec<String> =

@@ -302,6 +302,42 @@ fn what_is_wrong_with_one_element_is_no_other_elements_affair() {
 }
 
 #[test]
+fn two_elements_with_one_runs_id_are_not_both_chosen() {
+    let submitted = Submitted::new(2, 0.0, "--exclusive");
+    let delivered = [0, 1].map(|index| submitted.deliver(index, 0));
+    submitted.queue(&[]);
+    let first = read_json(&delivered[0])["record"]["id"].clone();
+    submitted.forge(&delivered[1], &name(&delivered[1]), |r| r["id"] = first);
+    let ended = submitted.collect("").fails(1, &["1 of 2 elements have no valid record"]);
+    assert!(ended.stdout.contains("its record has the id of element 0-0's run"), "{}", ended.stdout);
+    assert!(!submitted.path("chosen/0-1.json").exists());
+}
+
+#[test]
+fn what_the_engine_measures_is_what_its_point_asked_for() {
+    let grids = [
+        "threads = [1, 2]\npages = ['thp', '4KiB']\nparents = 'compute'\nkernels = ['auto', 'sha256=portable']",
+        "sectors = [1, 2]\nparents = 'cache'\nshare_cores = true",
+        "phases = ['p2']\nkernels = ['poseidon=portable']\nio = 'cached'",
+    ];
+    let grid = |text: &str| format!("[[grid]]\nsector_size = '2KiB'\nlayouts = ['1x1']\nrepeats = 2\n{text}\n");
+    let home = Home::new();
+    fs::write(home.path("sweep.toml"), grids.map(grid).concat()).unwrap();
+    let line = "scale slurm sweep.toml --scratch tmp --program /p --exclusive --emit shared";
+    home.run(&words(line)).success();
+    let submission = read_json(&home.path("shared/submission.json"));
+    let submitted = Submitted { id: submission["id"].as_str().unwrap().to_string(), home };
+    fs::create_dir(submitted.home.path("bin")).unwrap();
+    let arrays = submission["arrays"].as_array().unwrap();
+    assert_eq!(arrays.len(), 1);
+    let elements = arrays[0]["elements"].as_array().unwrap().len();
+    (0..elements as u32).for_each(|index| drop(submitted.deliver(index, 0)));
+    submitted.queue(&[]);
+    let ended = submitted.collect("").success();
+    assert!(ended.stdout.contains(&format!("{elements} of {elements} elements collected")), "{}", ended.stdout);
+}
+
+#[test]
 fn choices_that_cannot_be_written_lose_no_record() {
     let submitted = Submitted::new(2, 0.0, "--exclusive");
     (0..2).for_each(|index| drop(submitted.deliver(index, 0)));

@@ -113,13 +113,15 @@ impl Source<'_> {
     /// The valid records of each element, the best first.
     fn found(&self, rejected: &mut Vec<(ElementId, String)>) -> anyhow::Result<BTreeMap<ElementId, Found>> {
         let mut found: BTreeMap<ElementId, Found> = BTreeMap::new();
+        let mut owners: BTreeMap<String, ElementId> = BTreeMap::new();
         for (id, path) in delivery::files(&self.dir.join(RECORDS))? {
             let file = file_name(&path);
             let of = found.entry(id).or_default();
             let delivery = delivery::read::<Delivery>(&path);
             let own = delivery.as_ref().ok().filter(|delivery| delivery.is_of(self.submission, id));
             of.restart = of.restart.max(own.map(|delivery| delivery.run.restart));
-            match delivery.and_then(|delivery| self.candidate(id, delivery, &file)) {
+            let candidate = delivery.and_then(|delivery| self.candidate(id, delivery, &file));
+            match candidate.and_then(|candidate| candidate.owned(id, &mut owners)) {
                 Ok(candidate) => of.candidates.push(candidate),
                 Err(why) => rejected.push((id, format!("{file}: {why}"))),
             }
@@ -159,6 +161,15 @@ impl Source<'_> {
 }
 
 impl Candidate {
+    /// Itself, unless its run is another element's: an id names one run.
+    fn owned(self, id: ElementId, owners: &mut BTreeMap<String, ElementId>) -> Result<Candidate, String> {
+        let run = &self.sample.record.id;
+        match *owners.entry(run.clone()).or_insert(id) {
+            owner if owner != id => Err(format!("its record has the id of element {owner}'s run {run}")),
+            _ => Ok(self),
+        }
+    }
+
     /// The lowest counts.
     fn rank(&self) -> (bool, Reverse<u32>, Option<jiff::Timestamp>, String) {
         let Sample { run, record } = &self.sample;
@@ -260,6 +271,7 @@ fn keep(store: &Store, record: &Record) -> anyhow::Result<bool> {
 pub fn starts(dir: &Path) -> anyhow::Result<BTreeMap<ElementId, Start>> {
     let mut starts: BTreeMap<ElementId, Start> = BTreeMap::new();
     for (id, path) in delivery::files(&dir.join(STARTED))? {
+        // One that cannot be read is as good as none: it is told of, and not relied on.
         let Ok(start) = delivery::read::<Start>(&path) else { continue };
         if starts
             .get(&id)

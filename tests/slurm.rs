@@ -328,6 +328,8 @@ fn emitted_scripts_submit_what_is_collected_and_words_stay_words() {
     let submitted = std::process::Command::new("sh")
         .arg(shared.join("submit.sh"))
         .env("SLURM_CONF", cluster.conf())
+        // As in a job that was started again.
+        .env("SLURM_RESTART_COUNT", "3")
         .current_dir(home.path(""))
         .output()
         .unwrap();
@@ -336,6 +338,7 @@ fn emitted_scripts_submit_what_is_collected_and_words_stay_words() {
     assert!(ended.stdout.contains("1 of 1 elements collected, 1 of them new"), "{}", ended.stdout);
     let record = &store(&home)[0];
     assert_eq!(record["aggregates"].as_array().unwrap().len(), 2, "both samples are in one element");
+    assert_eq!(record["cluster"]["restart"], 0, "the first start is told as that");
     assert!(cluster.slurm(&words("squeue -t all -h -o %k")).contains("a 'b' $(touch PWNED)"));
     assert!(!home.path("PWNED").exists() && !shared.join("PWNED").exists());
     home.run(&strs(&given)).fails(2, &[]);

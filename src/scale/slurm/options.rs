@@ -1,7 +1,7 @@
 //! What users may add to sbatch's options: words of the form --name or --name=value, but for what a submission says itself.
 
 /// Options that say what an array is, where it goes and what it gets; sbatch takes the start of a name for the whole.
-const OWN: [&str; 31] = [
+const OWN: [&str; 32] = [
     "array",
     "chdir",
     "clusters",
@@ -9,6 +9,7 @@ const OWN: [&str; 31] = [
     "cpus-per-task",
     "error",
     "exclusive",
+    "extra-node-info",
     "help",
     "hint",
     "input",

@@ -24,10 +24,9 @@ const OVER: [&str; 10] = [
     "REVOKED",
 ];
 
-/// Beginnings of the reasons for which a job may wait for ever. A busy cluster is none, nor is "Nodes required for job are DOWN, DRAINED or
-/// reserved for jobs in higher priority partitions", which a busy one says too.
-const STUCK: [&str; 13] = [
-    "ReqNodeNotAvail",
+/// Beginnings of the reasons for which a job may wait for ever. A busy cluster is none, nor are "Nodes required for job are DOWN, DRAINED or
+/// reserved for jobs in higher priority partitions" and "ReqNodeNotAvail, May be reserved for other job", which a busy one says too.
+const STUCK: [&str; 12] = [
     "NodeDown",
     "PartitionDown",
     "PartitionInactive",
@@ -41,6 +40,9 @@ const STUCK: [&str; 13] = [
     "PartitionNodeLimit",
     "PartitionTimeLimit",
 ];
+
+/// Beginning of the reason that names nodes which are down, if it names any.
+const UNAVAILABLE: &str = "ReqNodeNotAvail, UnavailableNodes:";
 
 /// A job of an element, as Slurm has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -85,7 +87,9 @@ impl Job {
 
     /// Why it may wait for ever.
     pub fn stuck(&self) -> Option<&str> {
-        (self.waits() && STUCK.iter().any(|start| self.reason.starts_with(start))).then_some(self.reason.as_str())
+        let names_nodes = self.reason.strip_prefix(UNAVAILABLE).is_some_and(|nodes| !nodes.trim().is_empty());
+        let is_stuck = names_nodes || STUCK.iter().any(|start| self.reason.starts_with(start));
+        (self.waits() && is_stuck).then_some(self.reason.as_str())
     }
 
     /// How it ended, in words.
@@ -264,7 +268,10 @@ mod tests {
         let waits = |reason: &str| Job { state: "PENDING".into(), reason: reason.into(), ..Job::default() };
         assert!(waits("JobHoldMaxRequeue").stuck().is_some());
         let busy = "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions";
-        assert!(["Resources", "Priority", busy].iter().all(|reason| waits(reason).stuck().is_none()));
+        let reserved = "ReqNodeNotAvail, May be reserved for other job";
+        assert!(
+            ["Resources", "Priority", busy, reserved, UNAVAILABLE].iter().all(|reason| waits(reason).stuck().is_none())
+        );
         assert!(queue(json!([unset])).is_live(id(1)));
         assert!(queue(json!([])).job(id(0)).is_none());
     }

@@ -1,8 +1,8 @@
 //! Operations on files: digest, removal, writing by rename.
 
 use std::fs::{self, File, Permissions};
-use std::io::{BufWriter, ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::io::{self, BufWriter, ErrorKind, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -62,6 +62,26 @@ pub fn write_file(
         Err(e) if e.error.kind() == ErrorKind::AlreadyExists => Err(exists()),
         Err(e) => Err(e.error).with_context(what),
     }
+}
+
+/// Reads a plain file of at most `most` bytes; a link, a pipe or a device is an error and is not waited for.
+pub fn read_plain(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    // Without O_NONBLOCK opening a pipe waits for one who writes.
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = File::options().read(true).custom_flags(flags).open(path).map_err(|e| match e.raw_os_error() {
+        Some(libc::ELOOP) => io::Error::other("it is a link"),
+        _ => e,
+    })?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other("it is no plain file"));
+    }
+    if found.len() > most {
+        return Err(io::Error::other(format!("it is larger than {most} bytes")));
+    }
+    let mut bytes = Vec::new();
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// A rename replaces what is there: a device or a link would be gone.
@@ -130,6 +150,22 @@ impl Promised {
 mod tests {
     use super::*;
     use crate::error::exit_code;
+
+    #[test]
+    fn only_plain_files_of_a_size_are_read_and_nothing_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("plain"), "12345").unwrap();
+        assert_eq!(read_plain(&at("plain"), 5).unwrap(), b"12345");
+        std::os::unix::fs::symlink(at("plain"), at("link")).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+        for (name, part) in [("link", "a link"), ("pipe", "no plain file"), (".", "no plain file"), ("none", "No such")]
+        {
+            let error = read_plain(&at(name), 5).unwrap_err().to_string();
+            assert!(error.contains(part), "{name}: {error}");
+        }
+        assert!(read_plain(&at("plain"), 4).unwrap_err().to_string().contains("larger than 4"));
+    }
 
     #[test]
     fn a_failed_write_leaves_what_was_there() {

@@ -17,7 +17,11 @@ use slurm::Cluster;
 
 /// A cluster and a home whose commands know it; `None` where none can run.
 fn cluster() -> Option<(Cluster, Home)> {
-    let cluster = match Cluster::start() {
+    with_home(Cluster::start())
+}
+
+fn with_home(cluster: Result<Cluster, String>) -> Option<(Cluster, Home)> {
+    let cluster = match cluster {
         Ok(cluster) => cluster,
         Err(why) => {
             support::absent("slurm", &why);
@@ -258,6 +262,15 @@ fn what_slurm_calls_completed_is_not_until_there_is_a_record() {
 }
 
 #[test]
+fn a_cluster_that_does_not_bind_jobs_measures_whole_nodes_only() {
+    let Some((_cluster, home)) = with_home(Cluster::unbound()) else { return };
+    mock(&home, 1, 0.0);
+    let ended = home.run(&strs(&submission(&home, "--into a"))).fails(1, &["1 of 1 elements have no valid record"]);
+    assert!(ended.stdout.contains("does not bind jobs to their cores: this one asked for 1"), "{}", ended.stdout);
+    home.run(&strs(&submission(&home, "--into b --exclusive"))).success();
+}
+
+#[test]
 fn interrupting_cancels_and_a_node_that_is_gone_is_given_up() {
     let Some((cluster, home)) = cluster() else { return };
     mock(&home, 2, 60.0);
@@ -315,6 +328,8 @@ fn emitted_scripts_submit_what_is_collected_and_words_stay_words() {
     let submitted = std::process::Command::new("sh")
         .arg(shared.join("submit.sh"))
         .env("SLURM_CONF", cluster.conf())
+        // As in a job that was started again.
+        .env("SLURM_RESTART_COUNT", "3")
         .current_dir(home.path(""))
         .output()
         .unwrap();
@@ -323,6 +338,7 @@ fn emitted_scripts_submit_what_is_collected_and_words_stay_words() {
     assert!(ended.stdout.contains("1 of 1 elements collected, 1 of them new"), "{}", ended.stdout);
     let record = &store(&home)[0];
     assert_eq!(record["aggregates"].as_array().unwrap().len(), 2, "both samples are in one element");
+    assert_eq!(record["cluster"]["restart"], 0, "the first start is told as that");
     assert!(cluster.slurm(&words("squeue -t all -h -o %k")).contains("a 'b' $(touch PWNED)"));
     assert!(!home.path("PWNED").exists() && !shared.join("PWNED").exists());
     home.run(&strs(&given)).fails(2, &[]);
@@ -333,7 +349,7 @@ fn a_cluster_that_refuses_or_does_not_answer_is_a_sentence() {
     let Some((cluster, home)) = cluster() else { return };
     mock(&home, 1, 0.0);
     let refused = home.run(&strs(&submission(&home, "--into a --constraint sku_a,no_such_sku")));
-    refused.fails(3, &["array 1 was not submitted, and none runs", "no node has a feature"]);
+    refused.fails(3, &["nothing was left submitted: array 1 was not submitted", "no node has a feature"]);
     assert_eq!(cluster.slurm(&words("squeue -h")), "", "the first array is cancelled");
     let more = home.run(&strs(&[submission(&home, "--into b"), vec!["--".into(), "--mem=99T".into()]].concat()));
     more.fails(3, &["array 0 was not submitted", "no node has as many cores and as much memory"]);

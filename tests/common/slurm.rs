@@ -23,6 +23,15 @@ pub struct Cluster {
 impl Cluster {
     /// A cluster, or why there can be none here.
     pub fn start() -> Result<Cluster, String> {
+        Cluster::with("task/affinity")
+    }
+
+    /// A cluster that does not bind jobs to their cores.
+    pub fn unbound() -> Result<Cluster, String> {
+        Cluster::with("task/none")
+    }
+
+    fn with(plugin: &str) -> Result<Cluster, String> {
         let missing = PROGRAMS.iter().find(|name| !is_installed(name));
         if let Some(name) = missing {
             return Err(format!("{name} is not installed"));
@@ -40,7 +49,7 @@ impl Cluster {
         let cluster = Cluster { root, nodes };
         let port = 10_000 + std::process::id() % 200 * 100 + number * 5;
         let [a, b] = &cluster.nodes;
-        cluster.script("up", &[&port.to_string(), &format!("{a}:sku_a,any:0"), &format!("{b}:sku_b,any:1")])?;
+        cluster.script("up", &[&port.to_string(), plugin, &format!("{a}:sku_a,any:0"), &format!("{b}:sku_b,any:1")])?;
         Ok(cluster)
     }
 

@@ -1,6 +1,7 @@
 #!/bin/bash
 # slurm.sh up|down|kill|start ROOT [...]: a Slurm cluster on this machine for the tests, with its own munged, key, socket and ports.
-#   up ROOT PORT NODE:FEATURES:CPU...   munged, slurmctld, and a slurmd for each node, which owns this one CPU; PORT and those above it
+#   up ROOT PORT TASKPLUGIN NODE:FEATURES:CPU...   munged, slurmctld, and a slurmd for each node, which owns this one CPU; PORT and those
+#                                       above it
 #   kill ROOT NODE                      a node dies: its slurmd and all that runs on it, and the controller hears of it
 #   orphan ROOT NODE                    its slurmd dies, what runs on it goes on, and the controller takes the node for dead
 #   start ROOT NODE                     a dead node comes back
@@ -19,8 +20,8 @@ start() {
 }
 
 up() {
-    local port=$1 cpus memory n=0 node features cpu spec
-    shift
+    local port=$1 plugin=$2 cpus memory n=0 node features cpu spec
+    shift 2
     cpus=$(nproc --all)
     memory=$(awk '/MemTotal/ {print int($2 / 4096)}' /proc/meminfo)
     install -d -m 755 "$root" "$root"/{etc,run,log,spool}
@@ -41,7 +42,7 @@ SlurmdPidFile=$root/run/slurmd-%n.pid
 SlurmctldLogFile=$root/log/slurmctld.log
 SlurmdLogFile=$root/log/slurmd-%n.log
 ProctrackType=proctrack/linuxproc
-TaskPlugin=task/affinity
+TaskPlugin=$plugin
 SwitchType=switch/none
 MpiDefault=none
 ReturnToService=2
@@ -66,6 +67,8 @@ CONF
         n=$((n + 1))
         # What a node does not own is reserved for the system: two nodes that own the same CPU would disturb each other.
         spec=$(seq 0 $((cpus - 1)) | grep -vx "$cpu" | paste -sd,)
+        # It would bind slurmd, and with it all that runs.
+        [ "$plugin" = task/none ] && spec=
         echo "NodeName=$node NodeHostname=$node NodeAddr=127.0.0.1 Port=$((port + n)) Feature=$features${spec:+ CpuSpecList=$spec}"
     done >> "$SLURM_CONF"
     echo "PartitionName=test Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=60 State=UP OverSubscribe=NO" >> "$SLURM_CONF"

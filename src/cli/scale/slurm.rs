@@ -17,12 +17,13 @@ use crate::home::home;
 use crate::report::ranking::left_out;
 use crate::report::table::{Align, one_line, table};
 use crate::report::units;
-use crate::scale::slurm::collect::{self, Collection, collect};
+use crate::scale::slurm::collect::{self, Collection, Source, collect};
 use crate::scale::slurm::element::Payload;
+use crate::scale::slurm::options;
 use crate::scale::slurm::prepare::{self, Terms};
 use crate::scale::slurm::queue::Queue;
 use crate::scale::slurm::script as batch;
-use crate::scale::slurm::submission::{self, ElementId, PROGRAM, Submission};
+use crate::scale::slurm::submission::{self, PROGRAM, Submission};
 use crate::scale::slurm::verdict;
 use crate::scale::slurm::wait::{Patience, wait};
 use crate::scale::slurm::{client, element};
@@ -98,8 +99,8 @@ pub struct SlurmArgs {
     /// Seconds after which an array is cancelled that waits for nodes that are down
     #[arg(long, value_name = "S", default_value_t = 3600.0)]
     give_up_after: f64,
-    /// Seconds that a record of an element that is over may take to show
-    #[arg(long, value_name = "S", default_value_t = 30.0)]
+    /// Seconds that a record of an element that is over may take to show in the shared directory
+    #[arg(long, value_name = "S", default_value_t = 60.0)]
     settle: f64,
     /// Write the comparison to this file
     #[arg(long, value_name = "FILE", conflicts_with_all = ["emit", "detach"])]
@@ -107,7 +108,7 @@ pub struct SlurmArgs {
     /// What the mock engine does, JSON
     #[arg(long, value_name = "FILE", hide = true)]
     mock: Option<PathBuf>,
-    /// More options for sbatch
+    /// More options for sbatch, each as one word: --name or --name=value
     #[arg(last = true, value_name = "SBATCH OPTIONS")]
     options: Vec<String>,
 }
@@ -134,7 +135,11 @@ pub fn run(args: &SlurmArgs) -> anyhow::Result<()> {
     check(args)?;
     let json = args.json.as_deref().map(|path| Promised::open("--json", path)).transpose()?;
     match (&args.collect, &args.emit, &args.into) {
-        (Some(dir), ..) => finish(args, &submission::read(dir)?, &absolute(dir)?, args.wait, json),
+        (Some(dir), ..) => {
+            let submission = submission::read(dir)?;
+            let signals = args.wait.then(Signals::install).transpose()?;
+            finish(args, &submission, &absolute(dir)?, signals.as_ref(), json)
+        }
         (_, Some(dir), _) => emit(args, &absolute(dir)?),
         (.., Some(dir)) => start(args, &absolute(dir)?, json),
         _ => Err(Stop::Usage.error("name the shared directory with --into")),
@@ -151,39 +156,59 @@ fn emit(args: &SlurmArgs, dir: &Path) -> anyhow::Result<()> {
 
 /// Submits a sweep, and waits for it unless it is told not to.
 fn start(args: &SlurmArgs, dir: &Path, json: Option<Promised>) -> anyhow::Result<()> {
+    // One that cannot be opened is known before anything runs.
+    Store::open(&home()?)?;
     let submission = prepare(args, dir)?;
-    submit(&submission, dir)?;
+    let signals = Signals::install()?;
+    submit(&submission, dir, &signals)?;
     if args.detach {
         tell(&format!("go on with sealbench scale slurm --collect {}", dir.display()));
         return Ok(());
     }
-    finish(args, &submission, dir, true, json)
+    finish(args, &submission, dir, Some(&signals), json)
 }
 
-/// Collects what the elements delivered, when all are over or as it is.
+/// Collects what the elements delivered: as it is, or with `signals` when all are over or one comes.
 fn finish(
     args: &SlurmArgs,
     submission: &Submission,
     dir: &Path,
-    waits: bool,
+    signals: Option<&Signals>,
     json: Option<Promised>,
 ) -> anyhow::Result<()> {
     let store = Store::open(&home()?)?;
-    let (queue, interrupted) = if waits {
-        let waited = wait(submission, patience(args), &Signals::install()?, &mut tell)?;
-        (Some(waited.queue), waited.interrupted)
-    } else {
-        (ask(submission), false)
+    let (queue, interrupted) = match signals {
+        Some(signals) => {
+            let waited = wait(submission, patience(args), signals, &mut tell)?;
+            (Some(waited.queue), waited.interrupted)
+        }
+        None => (ask(submission), None),
     };
-    let settle = if waits && !interrupted { args.settle } else { 0.0 };
-    let collection = settled(submission, dir, queue.as_ref(), &store, settle)?;
+    let source = Source { submission, dir, queue: queue.as_ref(), store: &store };
+    let collection = settled(&source, args.settle, &|| signals.is_some_and(|signals| signals.stops() > 0))?;
     report(submission, &collection, json)?;
-    if interrupted {
-        return Err(
-            Stop::Interrupted.error("interrupted: the jobs were cancelled, and what was delivered is collected")
-        );
+    match interrupted {
+        Some(left) => Err(interruption(submission, &left)),
+        None if !collection.unsettled.is_empty() => {
+            Err(Stop::Interrupted.error("interrupted before all records could be chosen: collect again"))
+        }
+        None => verdict_of(submission, &collection),
     }
-    verdict_of(submission, &collection)
+}
+
+/// How a wait ends that a signal ended; `left` are the arrays that could not be cancelled.
+fn interruption(submission: &Submission, left: &[usize]) -> anyhow::Error {
+    let done = "interrupted: what was delivered is collected";
+    Stop::Interrupted.error(match left {
+        [] => format!("{done}, and the jobs were cancelled"),
+        left => format!("{done}, and jobs may go on: {}", by_hand(submission, left)),
+    })
+}
+
+/// How people cancel arrays.
+fn by_hand(submission: &Submission, arrays: &[usize]) -> String {
+    let one = |array: &usize| format!("scancel --name={}", submission.job_name(*array));
+    format!("when Slurm answers, {}", arrays.iter().map(one).collect::<Vec<_>>().join(" && "))
 }
 
 /// Values that no sweep means.
@@ -191,17 +216,17 @@ fn check(args: &SlurmArgs) -> anyhow::Result<()> {
     let seconds = [("--poll", args.poll), ("--give-up-after", args.give_up_after), ("--settle", args.settle)];
     let bad = seconds.iter().find(|(_, value)| !(0.0..=1e9).contains(value));
     if let Some((option, value)) = bad {
-        return Err(Stop::Usage.error(format!("{option} {value} is no number of seconds")));
+        return Err(Stop::Usage.error(format!("{option} {value} is no number of seconds: use 0 to 1000000000")));
     }
+    options::check(&args.options).map_err(|text| Stop::Usage.error(text))?;
     if !(0.1..=1000.0).contains(&args.time_factor) {
         return Err(Stop::Usage.error(format!("--time-factor {} is out of range: use 0.1 to 1000", args.time_factor)));
     }
     let twice =
         args.constraint.iter().enumerate().find(|(n, name)| args.constraint[..*n].contains(name) || name.is_empty());
     match twice {
-        Some((_, name)) => {
-            Err(Stop::Usage.error(format!("--constraint '{}' is empty or there twice", name.escape_debug())))
-        }
+        Some((_, name)) => Err(Stop::Usage
+            .error(format!("--constraint '{}' is empty or there twice: name each feature once", name.escape_debug()))),
         None => Ok(()),
     }
 }
@@ -241,9 +266,10 @@ fn prepare(args: &SlurmArgs, dir: &Path) -> anyhow::Result<Submission> {
     announce(&submission);
     submission::create_dir(dir)?;
     if copied {
-        let own = std::env::current_exe().context("cannot tell which program this is")?;
-        fs::copy(&own, dir.join(PROGRAM))
-            .with_context(|| format!("cannot copy {} into {}", own.display(), dir.display()))?;
+        let own = std::env::current_exe().context("cannot tell which program this is: name it with --program")?;
+        fs::copy(&own, dir.join(PROGRAM)).with_context(|| {
+            format!("cannot copy {} into {}: make room, or name one with --program", own.display(), dir.display())
+        })?;
     }
     for array in 0..submission.arrays.len() {
         write_script(&dir.join(batch::name(array)), &batch::of_array(&submission, dir, array)?)?;
@@ -286,20 +312,35 @@ fn write_script(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(0o755)).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Submits every array; when one is refused, those before it are cancelled.
-fn submit(submission: &Submission, dir: &Path) -> anyhow::Result<()> {
+/// Submits every array; when one is refused or a signal comes, what has been submitted is cancelled.
+fn submit(submission: &Submission, dir: &Path, signals: &Signals) -> anyhow::Result<()> {
+    // A second signal would leave jobs behind.
+    let _alive = signals.defer_exit();
     for array in 0..submission.arrays.len() {
-        match client::sbatch(&batch::arguments(submission, dir, array)?) {
+        let sent = batch::arguments(submission, dir, array).and_then(|words| client::sbatch(&words));
+        if signals.stops() > 0 {
+            return Err(withdraw(submission, array + 1, Stop::Interrupted.error("interrupted while submitting")));
+        }
+        match sent {
             Ok(job) => tell(&format!("array {array} is job {job}")),
             Err(error) => {
-                for before in 0..array {
-                    client::scancel(submission, before)?;
-                }
-                return Err(error.context(format!("array {array} was not submitted, and none runs")));
+                // An answer that was lost may have been a yes.
+                let _ = client::scancel(submission, [array]);
+                return Err(withdraw(submission, array, error.context(format!("array {array} was not submitted"))));
             }
         }
     }
     Ok(())
+}
+
+/// Cancels the first arrays; the error that led to it, with what came of that.
+fn withdraw(submission: &Submission, arrays: usize, why: anyhow::Error) -> anyhow::Error {
+    let failed = client::scancel(submission, 0..arrays);
+    let left: Vec<usize> = failed.into_iter().map(|(array, _)| array).collect();
+    match left.as_slice() {
+        [] => why.context("nothing was left submitted"),
+        left => why.context(format!("what was submitted may go on: {}", by_hand(submission, left))),
+    }
 }
 
 /// What Slurm knows, if it can be asked from here.
@@ -307,21 +348,18 @@ fn ask(submission: &Submission) -> Option<Queue> {
     client::squeue(submission).map_err(|error| tell(&format!("{error:#}; what is there is collected"))).ok()
 }
 
-/// Collects; waits a while for records of elements that are over, since a shared directory shows them late.
-fn settled(
-    submission: &Submission,
-    dir: &Path,
-    queue: Option<&Queue>,
-    store: &Store,
-    settle: f64,
-) -> anyhow::Result<Collection> {
+/// Collects; waits a while for records that may still come, since a shared directory shows them late. Who is stopped leaves those unsettled.
+fn settled(source: &Source, settle: f64, is_stopped: &dyn Fn() -> bool) -> anyhow::Result<Collection> {
     let end = Instant::now() + Duration::from_secs_f64(settle);
-    let mut collection = collect(submission, dir, queue, store)?;
+    let mut collection = collect(source, settle == 0.0)?;
     let mut new = collection.new;
-    let may_come = |id: &ElementId| queue.and_then(|queue| queue.job(*id)).is_some_and(|job| job.state == "COMPLETED");
-    while collection.failed.keys().any(may_come) && Instant::now() < end {
+    if !collection.unsettled.is_empty() {
+        let (count, limit) = (collection.unsettled.len(), units::duration(settle));
+        tell(&format!("waiting for what {count} elements that are over may still deliver, at most {limit}"));
+    }
+    while !collection.unsettled.is_empty() && !is_stopped() {
         std::thread::sleep(Duration::from_millis(500));
-        collection = collect(submission, dir, queue, store)?;
+        collection = collect(source, Instant::now() >= end)?;
         new += collection.new;
     }
     Ok(Collection { new, ..collection })
@@ -354,6 +392,13 @@ fn lines(collection: &Collection) -> String {
         *live.entry(what).or_default() += 1;
     }
     lines.extend(live.iter().map(|(what, count)| format!("not over: {count} {what}")));
+    let unsettled = collection.unsettled.iter();
+    lines.extend(
+        unsettled.map(|id| format!("not settled: {id} is over, and its last start may still deliver: collect again")),
+    );
+    lines.extend(collection.unwritten.iter().map(|why| {
+        format!("others who collect may choose other records, since these choices are in this store only: {why}")
+    }));
     lines.iter().map(|line| format!("{}\n", one_line(line))).collect()
 }
 

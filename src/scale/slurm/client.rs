@@ -2,12 +2,20 @@
 
 use std::env;
 use std::io::ErrorKind;
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::error::Stop;
 
 use super::queue::Queue;
 use super::submission::Submission;
+
+/// Variables of Slurm's that its commands keep: where the cluster is, and who asks. Others would add options of their own, or say of a job
+/// what is true of the one that submits: an element's first start would pass for its second.
+pub const KEPT: [&str; 3] = ["SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"];
+
+/// Beginnings of the names of all of them.
+pub const OURS: [&str; 4] = ["SLURM_", "SBATCH_", "SQUEUE_", "SCANCEL_"];
 
 /// Submits an array with these words; its job's number.
 pub fn sbatch(arguments: &[String]) -> anyhow::Result<String> {
@@ -22,18 +30,23 @@ pub fn squeue(submission: &Submission) -> anyhow::Result<Queue> {
     Queue::parse(&run("squeue", &["--json".to_string(), "--states=all".to_string()])?, submission)
 }
 
-/// Cancels all jobs of an array; none is no error.
-pub fn scancel(submission: &Submission, array: usize) -> anyhow::Result<()> {
-    run("scancel", &["--quiet".to_string(), format!("--name={}", submission.job_name(array))]).map(drop)
+/// Cancels all jobs of these arrays, none of which need exist. What could not be is returned, with the reason.
+pub fn scancel(submission: &Submission, arrays: impl IntoIterator<Item = usize>) -> Vec<(usize, anyhow::Error)> {
+    let one = |array: usize| {
+        let words = ["--quiet".to_string(), format!("--name={}", submission.job_name(array))];
+        run("scancel", &words).err().map(|error| (array, error))
+    };
+    arrays.into_iter().filter_map(one).collect()
 }
 
 fn run(program: &str, arguments: &[String]) -> anyhow::Result<String> {
     let mut command = Command::new(program);
-    command.args(arguments);
-    // What a user has set for looking at queues by hand would hide jobs here.
+    // Ctrl-C is for sealbench: an sbatch that dies of it may have submitted.
+    command.args(arguments).process_group(0);
     for (name, _) in env::vars_os() {
-        if ["SQUEUE_", "SCANCEL_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
-            command.env_remove(name);
+        let text = name.to_string_lossy();
+        if OURS.iter().any(|start| text.starts_with(start)) && !KEPT.contains(&&*text) {
+            command.env_remove(&name);
         }
     }
     let ended = command.output().map_err(|e| match e.kind() {
@@ -41,7 +54,7 @@ fn run(program: &str, arguments: &[String]) -> anyhow::Result<String> {
             "{program} is not on this machine: install Slurm's commands (Debian: slurm-client), or write the scripts with --emit DIR and \
              submit them where they are"
         )),
-        _ => anyhow::Error::new(e).context(format!("cannot start {program}")),
+        _ => anyhow::Error::new(e).context(format!("cannot start {program}: see that it runs from a shell here")),
     })?;
     if ended.status.success() {
         return Ok(String::from_utf8_lossy(&ended.stdout).into_owned());
@@ -66,8 +79,10 @@ fn refusal(program: &str, stderr: &str) -> anyhow::Error {
         "the cluster's arrays are shorter (scontrol show config: MaxArraySize): raise --trials-per-element"
     } else if any(&["node configuration is not available", "can not be satisfied"]) {
         "no node has as many cores and as much memory as the largest point asks for: shorten the layouts"
+    } else if any(&["json"]) {
+        "it cannot print JSON here: that takes Slurm 21.08 or later with its JSON plugin"
     } else {
-        return anyhow::anyhow!("{program} failed: {said}");
+        "Slurm gives no other reason: see its manual page, and whether --partition and the words after -- are what this cluster takes"
     };
     Stop::Refused.error(format!("{program} failed ({said}): {advice}"))
 }
@@ -94,6 +109,7 @@ mod tests {
             assert_eq!(exit_code(&error), 3);
         }
         let other = refusal("sbatch", "sbatch: error: Batch job submission failed: Invalid account\u{1b}[2J\n");
-        assert_eq!(other.to_string(), "sbatch failed: error: Batch job submission failed: Invalid account\\u{1b}[2J");
+        let part = "sbatch failed (error: Batch job submission failed: Invalid account\\u{1b}[2J): ";
+        assert!(other.to_string().starts_with(part), "{other}");
     }
 }

@@ -1,20 +1,22 @@
 //! One record of each element, however many were delivered, into the store, once.
 //!
-//! Which one counts is written into the shared directory by the first who collects, so that everyone takes the same: that of the latest start,
-//! which is the one Slurm stood behind; of several the one that began first; of equals the first by name.
+//! Which one counts is written into the shared directory by the first who collects, so that everyone takes the same: one that the store has
+//! already; else that of the latest start, which is the one Slurm stood behind; of several the one that began first; of equals the first by
+//! name. An element whose latest start has not delivered yet is unsettled, and nothing is chosen of it until the last look.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::disk::write_file;
-use crate::store::Store;
+use crate::store::{Query, Store};
 use crate::trial::record::Record;
 
 use super::delivery::{self, Delivery, Sample, Start};
-use super::queue::Queue;
+use super::queue::{Job, Queue};
 use super::submission::{CHOSEN, ElementId, LOGS, RECORDS, STARTED, Submission};
 
 /// Where the elements of a submission stand.
@@ -28,14 +30,19 @@ pub struct Collection {
     pub failed: BTreeMap<ElementId, String>,
     /// Elements that run or wait, and where or for what.
     pub live: BTreeMap<ElementId, String>,
+    /// Elements whose jobs are over and whose last start may have a record that does not show yet.
+    pub unsettled: BTreeSet<ElementId>,
     /// Valid records that were not taken because another one of the element was.
     pub duplicates: Vec<String>,
     /// Deliveries that are no valid record, and why.
     pub rejected: Vec<(ElementId, String)>,
+    /// Why a choice could not be written into the shared directory.
+    pub unwritten: Option<String>,
 }
 
 /// The choice among an element's records.
 #[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Choice {
     /// The file's name.
     file: String,
@@ -43,35 +50,56 @@ struct Choice {
     run: String,
 }
 
-/// A valid delivery and its file.
+/// A valid record of an element.
 struct Candidate {
+    /// Its file; "the results store" if that is gone.
     file: String,
     sample: Sample,
+    /// The store has it.
+    is_stored: bool,
 }
 
-/// Collects what is there. `queue` is what Slurm knows, if it could be asked: an element that goes on is not chosen from yet.
-pub fn collect(
-    submission: &Submission,
-    dir: &Path,
-    queue: Option<&Queue>,
-    store: &Store,
-) -> anyhow::Result<Collection> {
+/// What there is of an element.
+#[derive(Default)]
+struct Found {
+    candidates: Vec<Candidate>,
+    /// The latest start that delivered something.
+    restart: Option<u32>,
+}
+
+/// What is collected, from where and into which store.
+pub struct Source<'a> {
+    /// What was submitted.
+    pub submission: &'a Submission,
+    /// The shared directory.
+    pub dir: &'a Path,
+    /// What Slurm knows, if it could be asked: an element that goes on is not chosen from yet.
+    pub queue: Option<&'a Queue>,
+    /// Where the records go.
+    pub store: &'a Store,
+}
+
+/// Collects what is there. Unsettled elements are left for a later look, unless this is the last one.
+pub fn collect(source: &Source, is_last: bool) -> anyhow::Result<Collection> {
+    let Source { submission, dir, queue, store } = *source;
     let mut collection = Collection::default();
-    let mut found = candidates(submission, dir, &mut collection)?;
+    let mut found = source.found(&mut collection.rejected)?;
     let starts = starts(dir)?;
     for (id, _) in submission.elements() {
-        let candidates = found.remove(&id).unwrap_or_default();
-        if let Some(job) = queue.and_then(|queue| queue.job(id)).filter(|job| !job.is_over()) {
+        let found = found.remove(&id).unwrap_or_default();
+        let job = queue.and_then(|queue| queue.job(id));
+        if let Some(job) = job.filter(|job| !job.is_over()) {
             let on = if job.nodes.is_empty() { job.reason.clone() } else { job.nodes.clone() };
             collection.live.insert(id, format!("{} {on}", job.state));
             continue;
         }
-        match choose(dir, id, candidates, store, &mut collection.duplicates) {
-            Ok(Some(sample)) => {
-                collection.new += usize::from(keep(store, &sample.record)?);
-                collection.collected.insert(id, sample);
-            }
-            Ok(None) => {
+        if !is_last && found.may_grow(job, starts.get(&id)) && !choice_of(dir, id).exists() {
+            collection.unsettled.insert(id);
+            continue;
+        }
+        match take(dir, id, found.candidates, store, &mut collection) {
+            Ok(true) => {}
+            Ok(false) => {
                 let why = why(submission, dir, id, queue, &starts, &collection.rejected);
                 collection.failed.insert(id, why);
             }
@@ -81,87 +109,160 @@ pub fn collect(
     Ok(collection)
 }
 
-/// The valid deliveries of each element.
-fn candidates(
-    submission: &Submission,
-    dir: &Path,
-    collection: &mut Collection,
-) -> anyhow::Result<BTreeMap<ElementId, Vec<Candidate>>> {
-    let mut found: BTreeMap<ElementId, Vec<Candidate>> = BTreeMap::new();
-    for (id, path) in delivery::files(&dir.join(RECORDS))? {
-        let file = file_name(&path);
-        let sample = delivery::read::<Delivery>(&path).and_then(|delivery| {
-            let element = submission.element(id).ok_or_else(|| format!("there is no element {id}"))?;
-            delivery.sample(submission, id, element)
-        });
-        match sample {
-            Ok(sample) => found.entry(id).or_default().push(Candidate { file, sample }),
-            Err(why) => collection.rejected.push((id, format!("{file}: {why}"))),
+impl Source<'_> {
+    /// The valid records of each element, the best first.
+    fn found(&self, rejected: &mut Vec<(ElementId, String)>) -> anyhow::Result<BTreeMap<ElementId, Found>> {
+        let mut found: BTreeMap<ElementId, Found> = BTreeMap::new();
+        let mut owners: BTreeMap<String, ElementId> = BTreeMap::new();
+        for (id, path) in delivery::files(&self.dir.join(RECORDS))? {
+            let file = file_name(&path);
+            let of = found.entry(id).or_default();
+            let delivery = delivery::read::<Delivery>(&path);
+            let own = delivery.as_ref().ok().filter(|delivery| delivery.is_of(self.submission, id));
+            of.restart = of.restart.max(own.map(|delivery| delivery.run.restart));
+            let candidate = delivery.and_then(|delivery| self.candidate(id, delivery, &file));
+            match candidate.and_then(|candidate| candidate.owned(id, &mut owners)) {
+                Ok(candidate) => of.candidates.push(candidate),
+                Err(why) => rejected.push((id, format!("{file}: {why}"))),
+            }
         }
+        for (id, sample) in self.stored()? {
+            let candidates = &mut found.entry(id).or_default().candidates;
+            if candidates.iter().all(|candidate| candidate.sample.record.id != sample.record.id) {
+                candidates.push(Candidate { file: "the results store".into(), sample, is_stored: true });
+            }
+        }
+        found.values_mut().for_each(|of| of.candidates.sort_by_cached_key(Candidate::rank));
+        Ok(found)
     }
-    Ok(found)
+
+    fn candidate(&self, id: ElementId, delivery: Delivery, file: &str) -> Result<Candidate, String> {
+        let element = self.submission.element(id).ok_or_else(|| format!("there is no element {id}"))?;
+        let sample = delivery.sample(self.submission, id, element)?;
+        let is_stored = is_stored(self.store, &sample.record).map_err(|e| format!("{e:#}"))?;
+        Ok(Candidate { file: file.to_string(), sample, is_stored })
+    }
+
+    /// Records that were collected earlier, though their files may be gone or damaged since.
+    fn stored(&self) -> anyhow::Result<Vec<(ElementId, Sample)>> {
+        let query = Query { sweep: Some(self.submission.id.clone()), ..Query::default() };
+        let runs = self.store.query(&query)?;
+        // One that cannot be read is missed where a delivery or a choice names it.
+        let of = |run: String| {
+            let record = self.store.record(&run).ok()?;
+            let run = record.cluster.clone()?;
+            let id = run.element.parse().ok()?;
+            let element = self.submission.element(id)?;
+            let delivery = Delivery::new(&self.submission.id, run, Some(record), None);
+            Some((id, delivery.sample(self.submission, id, element).ok()?))
+        };
+        Ok(runs.into_iter().filter_map(|run| of(run.id)).collect())
+    }
 }
 
-/// The record of an element that counts; the others are duplicates.
-fn choose(
+impl Candidate {
+    /// Itself, unless its run is another element's: an id names one run.
+    fn owned(self, id: ElementId, owners: &mut BTreeMap<String, ElementId>) -> Result<Candidate, String> {
+        let run = &self.sample.record.id;
+        match *owners.entry(run.clone()).or_insert(id) {
+            owner if owner != id => Err(format!("its record has the id of element {owner}'s run {run}")),
+            _ => Ok(self),
+        }
+    }
+
+    /// The lowest counts.
+    fn rank(&self) -> (bool, Reverse<u32>, Option<jiff::Timestamp>, String) {
+        let Sample { run, record } = &self.sample;
+        (!self.is_stored, Reverse(run.restart), record.started_at.parse().ok(), self.file.clone())
+    }
+}
+
+impl Found {
+    /// Whether the last start, which Slurm or its mark tells of, may still deliver: it completed, or an earlier one must not take its place.
+    fn may_grow(&self, job: Option<&Job>, start: Option<&Start>) -> bool {
+        let last = job.map(|job| job.restart).max(start.map(|start| start.run.restart.into()));
+        let has_delivered = self.restart.map(u64::from) >= last;
+        !has_delivered && (!self.candidates.is_empty() || job.is_some_and(|job| job.state == "COMPLETED"))
+    }
+}
+
+/// Takes the record of an element that counts; whether there is one. The others are duplicates.
+fn take(
     dir: &Path,
     id: ElementId,
     mut candidates: Vec<Candidate>,
     store: &Store,
-    duplicates: &mut Vec<String>,
-) -> anyhow::Result<Option<Sample>> {
-    candidates.sort_by_key(|candidate| {
-        let Candidate { file, sample } = candidate;
-        (Reverse(sample.run.restart), sample.record.started_at.clone(), file.clone())
-    });
-    let path = dir.join(CHOSEN).join(format!("{id}.json"));
-    if let (Some(first), false) = (candidates.first(), path.exists()) {
-        let choice = Choice { file: first.file.clone(), run: first.sample.record.id.clone() };
-        let json = serde_json::to_vec(&choice)?;
-        let written = write_file(&path, false, |out| Ok(out.write_all(&json)?));
-        // Another one who collects may be faster: then that choice holds.
-        written.or_else(|error| if path.exists() { Ok(()) } else { Err(error) })?;
-    }
-    if !path.exists() {
-        return Ok(None);
+    collection: &mut Collection,
+) -> anyhow::Result<bool> {
+    let Some(place) = choose(&choice_of(dir, id), &candidates, &mut collection.unwritten)? else { return Ok(false) };
+    let Candidate { sample, is_stored, .. } = candidates.remove(place);
+    collection.new += usize::from(!is_stored && keep(store, &sample.record)?);
+    collection.duplicates.extend(candidates.iter().map(|other| {
+        let Sample { run, record } = &other.sample;
+        format!(
+            "{}: run {} of start {} on {}; run {} counts",
+            other.file, record.id, run.restart, run.node, sample.record.id
+        )
+    }));
+    collection.collected.insert(id, sample);
+    Ok(true)
+}
+
+/// The place of the candidate that counts: that of the choice in the shared directory, which is made here if there is none.
+fn choose(path: &Path, candidates: &[Candidate], unwritten: &mut Option<String>) -> anyhow::Result<Option<usize>> {
+    let is_there = || path.try_exists().with_context(|| format!("cannot tell whether there is {}", path.display()));
+    if !is_there()? {
+        let Some(first) = candidates.first() else { return Ok(None) };
+        if let Err(error) = note(path, first) {
+            // Another one who collects may be faster: then that choice holds. If nobody can write, the store knows what it took.
+            if !is_there()? {
+                unwritten.get_or_insert(format!("{error:#}"));
+                return Ok(Some(0));
+            }
+        }
     }
     let again = |why: String| anyhow::anyhow!("{why}; remove {} to choose anew", path.display());
     let choice: Choice =
-        delivery::read(&path).map_err(|why| again(format!("which record counts is not known: {why}")))?;
-    let is_chosen = |c: &Candidate| c.file == choice.file && c.sample.record.id == choice.run;
-    let sample = match candidates.iter().position(is_chosen) {
-        Some(place) => candidates.remove(place).sample,
-        None => in_store(store, &choice.run)?
-            .ok_or_else(|| again(format!("{} was chosen and is no valid record any more", choice.file)))?,
-    };
-    duplicates.extend(candidates.iter().map(|other| {
-        let Sample { run, record } = &other.sample;
-        format!("{}: run {} of start {} on {}; {} counts", other.file, record.id, run.restart, run.node, choice.file)
-    }));
-    Ok(Some(sample))
-}
-
-/// A record that was collected earlier, though its file is gone or damaged since.
-fn in_store(store: &Store, run: &str) -> anyhow::Result<Option<Sample>> {
-    if !store.has_record(run)? {
-        return Ok(None);
-    }
-    let record = store.record(run)?;
-    Ok(record.cluster.clone().map(|run| Sample { run, record }))
-}
-
-/// Puts a record into the store unless it has it; whether it was new.
-fn keep(store: &Store, record: &Record) -> anyhow::Result<bool> {
-    if store.has_record(&record.id)? {
-        let known = store.record(&record.id)?;
-        if serde_json::to_value(&known)? != serde_json::to_value(record)? {
-            anyhow::bail!("the store has another record of run {}: move the store away, and collect again", record.id);
+        delivery::read(path).map_err(|why| again(format!("which record counts is not known: {why}")))?;
+    let is_chosen = |one: &Candidate| one.sample.record.id == choice.run && (one.file == choice.file || one.is_stored);
+    let place = candidates.iter().position(is_chosen);
+    let place = place.ok_or_else(|| again(format!("{} was chosen and is no valid record any more", choice.file)))?;
+    match candidates.iter().find(|other| other.is_stored && !candidates[place].is_stored) {
+        Some(other) => {
+            let known = &other.sample.record.id;
+            Err(again(format!("run {} was chosen, and the store here has run {known} of the element", choice.run)))
         }
+        None => Ok(Some(place)),
+    }
+}
+
+fn note(path: &Path, candidate: &Candidate) -> anyhow::Result<()> {
+    let choice = Choice { file: candidate.file.clone(), run: candidate.sample.record.id.clone() };
+    let json = serde_json::to_vec(&choice)?;
+    write_file(path, false, |out| Ok(out.write_all(&json)?))
+}
+
+fn choice_of(dir: &Path, id: ElementId) -> PathBuf {
+    dir.join(CHOSEN).join(format!("{id}.json"))
+}
+
+/// Whether the store has this record; another one under its id is an error.
+fn is_stored(store: &Store, record: &Record) -> anyhow::Result<bool> {
+    if !store.has_record(&record.id)? {
         return Ok(false);
     }
+    let known = store.record(&record.id)?;
+    if serde_json::to_value(&known)? != serde_json::to_value(record)? {
+        anyhow::bail!("the store here has another record of run {}: move the store away, and collect again", record.id);
+    }
+    Ok(true)
+}
+
+/// Puts a record into the store; whether it was new.
+fn keep(store: &Store, record: &Record) -> anyhow::Result<bool> {
     match store.finish(record) {
         // Another one who collects was faster.
-        Err(_) if store.has_record(&record.id)? => Ok(false),
+        Err(_) if is_stored(store, record)? => Ok(false),
         done => done.map(|()| true),
     }
 }
@@ -170,6 +271,7 @@ fn keep(store: &Store, record: &Record) -> anyhow::Result<bool> {
 pub fn starts(dir: &Path) -> anyhow::Result<BTreeMap<ElementId, Start>> {
     let mut starts: BTreeMap<ElementId, Start> = BTreeMap::new();
     for (id, path) in delivery::files(&dir.join(STARTED))? {
+        // One that cannot be read is as good as none: it is told of, and not relied on.
         let Ok(start) = delivery::read::<Start>(&path) else { continue };
         if starts
             .get(&id)
@@ -195,7 +297,7 @@ fn why(
     let ending = match (job, queue) {
         (Some(job), _) => job.ending(),
         (None, Some(_)) => "Slurm does not know its job: it was not submitted, or is forgotten".into(),
-        (None, None) => "Slurm was not asked".into(),
+        (None, None) => "Slurm could not be asked, and it may go on".into(),
     };
     let mut parts = vec![ending];
     parts.extend(rejected.iter().filter(|(of, _)| *of == id).map(|(_, text)| text.clone()));

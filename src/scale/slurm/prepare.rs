@@ -113,6 +113,7 @@ fn ask(point: &Point, repeats: u32, terms: &Terms) -> Ask {
         cpus: point.instances * point.cores,
         // How many hardware threads a core has is known on the node only.
         exclusive: terms.exclusive || point.placement.smt,
+        smt: point.placement.smt,
         memory_mib: memory.div_ceil(1 << 20).next_power_of_two(),
         minutes: minutes.next_power_of_two(),
     }
@@ -217,7 +218,8 @@ mod tests {
         assert!(small.minutes <= 4 && large.minutes >= 4 * 60, "{small:?} {large:?}");
         let p2 = ask_of("phases = ['p2']\nlayouts = ['1x8']\nsector_size = '32GiB'");
         assert!(p2.minutes >= 4 * 60 && p2.memory_mib >= 64 * 1024, "the p1 before it counts: {p2:?}");
-        assert!(ask_of("layouts = ['1x4']\nsmt = true").exclusive);
+        let threads = ask_of("layouts = ['1x4']\nsmt = true");
+        assert!(threads.exclusive && threads.smt);
         let (fits, left_out) = split(points("engines = ['mock']\nlayouts = ['1x64', '100x1000']"));
         assert_eq!(fits.len(), 1);
         assert!(left_out[0].why.contains("more than a machine has"), "{left_out:?}");

@@ -24,18 +24,25 @@ const OVER: [&str; 10] = [
     "REVOKED",
 ];
 
-/// Beginnings of the reasons for which a job may wait for ever; a busy cluster is none.
-const STUCK: [&str; 9] = [
-    "ReqNodeNotAvail",
+/// Beginnings of the reasons for which a job may wait for ever. A busy cluster is none, nor are "Nodes required for job are DOWN, DRAINED or
+/// reserved for jobs in higher priority partitions" and "ReqNodeNotAvail, May be reserved for other job", which a busy one says too.
+const STUCK: [&str; 12] = [
     "NodeDown",
     "PartitionDown",
     "PartitionInactive",
     "BadConstraints",
     "JobHeld",
+    "JobHoldMaxRequeue",
+    "DependencyNeverSatisfied",
+    "InvalidAccount",
+    "InvalidQOS",
     "launch failed requeued held",
     "PartitionNodeLimit",
     "PartitionTimeLimit",
 ];
+
+/// Beginning of the reason that names nodes which are down, if it names any.
+const UNAVAILABLE: &str = "ReqNodeNotAvail, UnavailableNodes:";
 
 /// A job of an element, as Slurm has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,10 +80,16 @@ impl Job {
         matches!(self.state.as_str(), "RUNNING" | "COMPLETING" | "SUSPENDED" | "CONFIGURING" | "STOPPED")
     }
 
+    /// It is to start.
+    pub fn waits(&self) -> bool {
+        !self.is_over() && !self.is_running()
+    }
+
     /// Why it may wait for ever.
     pub fn stuck(&self) -> Option<&str> {
-        let waits = !self.is_over() && !self.is_running();
-        (waits && STUCK.iter().any(|start| self.reason.starts_with(start))).then_some(self.reason.as_str())
+        let names_nodes = self.reason.strip_prefix(UNAVAILABLE).is_some_and(|nodes| !nodes.trim().is_empty());
+        let is_stuck = names_nodes || STUCK.iter().any(|start| self.reason.starts_with(start));
+        (self.waits() && is_stuck).then_some(self.reason.as_str())
     }
 
     /// How it ended, in words.
@@ -105,7 +118,8 @@ impl Job {
 impl Queue {
     /// The jobs of a submission in squeue's document.
     pub fn parse(text: &str, submission: &Submission) -> anyhow::Result<Queue> {
-        let document: Value = serde_json::from_str(text).context("squeue --json printed no JSON")?;
+        let document: Value =
+            serde_json::from_str(text).context("squeue --json printed no JSON: it takes Slurm 21.08 or later")?;
         // An answer that never came is exit code 0 and an empty list too, beside the error.
         if let Some(error) = document["errors"].as_array().and_then(|errors| errors.first()) {
             let text = error["description"].as_str().or(error["error"].as_str()).unwrap_or("no reason").escape_debug();
@@ -115,7 +129,7 @@ impl Queue {
         }
         let jobs = document["jobs"]
             .as_array()
-            .context("squeue --json printed a document without jobs: its layout is not known")?;
+            .context("squeue --json printed a document without jobs: this version of Slurm is not known, and --emit submits by hand")?;
         let names: Vec<String> = (0..submission.arrays.len()).map(|array| submission.job_name(array)).collect();
         let mut queue = Queue::default();
         for job in jobs {
@@ -201,7 +215,7 @@ mod tests {
     use serde_json::json;
 
     fn submission() -> Submission {
-        let ask = Ask { cpus: 1, exclusive: false, memory_mib: 512, minutes: 8 };
+        let ask = Ask { cpus: 1, exclusive: false, smt: false, memory_mib: 512, minutes: 8 };
         let elements = vec![Element { point: 0, round: 0, repeats: 1 }; 3];
         let mut submission = Submission::new("s".into(), Vec::new(), Seed::default(), "/p".into());
         submission.arrays = vec![Array { constraint: None, ask, elements }];
@@ -251,6 +265,13 @@ mod tests {
         let found = queue(json!([running, rest, other]));
         assert!(found.job(id(0)).unwrap().is_running() && found.job(id(0)).unwrap().stuck().is_none());
         assert_eq!(found.job(id(2)).unwrap().stuck(), Some("ReqNodeNotAvail, UnavailableNodes:n2"));
+        let waits = |reason: &str| Job { state: "PENDING".into(), reason: reason.into(), ..Job::default() };
+        assert!(waits("JobHoldMaxRequeue").stuck().is_some());
+        let busy = "Nodes required for job are DOWN, DRAINED or reserved for jobs in higher priority partitions";
+        let reserved = "ReqNodeNotAvail, May be reserved for other job";
+        assert!(
+            ["Resources", "Priority", busy, reserved, UNAVAILABLE].iter().all(|reason| waits(reason).stuck().is_none())
+        );
         assert!(queue(json!([unset])).is_live(id(1)));
         assert!(queue(json!([])).job(id(0)).is_none());
     }

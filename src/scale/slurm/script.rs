@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::error::Stop;
 use crate::shell;
 
+use super::client::{KEPT, OURS};
 use super::submission::{Array, LOGS, Submission};
 
 /// The name of an array's script.
@@ -47,12 +48,16 @@ pub fn arguments(submission: &Submission, dir: &Path, array: usize) -> anyhow::R
     if ask.exclusive {
         words.extend(["--exclusive".to_string(), "--mem=0".to_string()]);
     } else {
+        words.push(format!("--mem={}M", ask.memory_mib));
+    }
+    if !ask.smt {
         // CPUs are cores: the second hardware thread of a core is nobody else's.
-        words.extend([format!("--mem={}M", ask.memory_mib), "--hint=nomultithread".to_string()]);
+        words.push("--hint=nomultithread".to_string());
     }
     words.extend(constraint.iter().map(|constraint| format!("--constraint={constraint}")));
     words.extend(submission.options.iter().cloned());
-    words.push(format!("{dir}/{}", name(array)));
+    // An option that lacks its value takes the "--" for it, not the script.
+    words.extend(["--".to_string(), format!("{dir}/{}", name(array))]);
     Ok(words)
 }
 
@@ -60,14 +65,25 @@ pub fn arguments(submission: &Submission, dir: &Path, array: usize) -> anyhow::R
 pub fn submit(submission: &Submission, dir: &Path) -> anyhow::Result<String> {
     let mut script = format!(
         "#!/bin/sh\n# Submits the arrays of sealbench's submission {}. Afterwards, as often as you like: sealbench scale slurm --collect DIR\n\
-         set -e\n",
-        submission.id
+         set -e\n{}",
+        submission.id,
+        forget()
     );
     for array in 0..submission.arrays.len() {
         let words: Vec<String> = arguments(submission, dir, array)?.iter().map(|word| shell::word(word)).collect();
         script.push_str(&format!("sbatch {}\n", words.join(" ")));
     }
     Ok(script)
+}
+
+/// Shell that removes what sealbench removes when it submits, see [`KEPT`].
+fn forget() -> String {
+    let kept = KEPT.join(" | ");
+    let ours = OURS.map(|start| format!("{start}*")).join(" | ");
+    format!(
+        "for name in $(env | sed -n 's/^\\(S[A-Z]*_[A-Za-z0-9_]*\\)=.*/\\1/p'); do\n    case $name in\n        {kept}) ;;\n        \
+         {ours}) unset \"$name\" ;;\n    esac\ndone\n"
+    )
 }
 
 /// A path as text: Slurm's client takes none that is no UTF-8.
@@ -90,12 +106,12 @@ mod tests {
     use crate::sector::Seed;
 
     fn submission(program: &str) -> Submission {
-        let ask = Ask { cpus: 4, exclusive: false, memory_mib: 512, minutes: 8 };
+        let ask = Ask { cpus: 4, exclusive: false, smt: false, memory_mib: 512, minutes: 8 };
         let elements = vec![Element { point: 0, round: 0, repeats: 1 }; 3];
         let mut submission = Submission::new("s-1".into(), Vec::new(), Seed::default(), PathBuf::from(program));
         submission.arrays = vec![
             Array { constraint: Some("sku a;$(reboot)\n'x'".into()), ask, elements: elements.clone() },
-            Array { constraint: None, ask: Ask { exclusive: true, ..ask }, elements },
+            Array { constraint: None, ask: Ask { exclusive: true, smt: true, ..ask }, elements },
         ];
         submission.options = vec!["--partition=big one".into()];
         submission
@@ -133,6 +149,15 @@ mod tests {
     }
 
     #[test]
+    fn the_script_forgets_what_the_submitting_job_and_the_user_have_set() {
+        let script = submit(&submission("/p"), Path::new("/d")).unwrap();
+        let set = "export SLURM_CONF=/c SLURM_RESTART_COUNT=3 SBATCH_WAIT=1 SLURMD_NODENAME=n; ODD='a\nSLURM_CONF=x'; export ODD\n";
+        let printed = read_by_shell(&format!("{set}{script}env\n"), "sbatch");
+        assert!(printed.contains("\nSLURM_CONF=/c\n") && printed.contains("SLURMD_NODENAME=n"), "{printed}");
+        assert!(!printed.contains("SLURM_RESTART_COUNT") && !printed.contains("SBATCH_WAIT"), "{printed}");
+    }
+
+    #[test]
     fn an_array_asks_for_cores_or_for_the_node() {
         let submission = submission("/p");
         let [cores, node] = [0, 1].map(|array| arguments(&submission, Path::new("/d"), array).unwrap());
@@ -142,6 +167,8 @@ mod tests {
         }
         assert!(node.contains(&"--exclusive".to_string()) && node.contains(&"--mem=0".to_string()), "{node:?}");
         assert!(!node.iter().any(|word| word.starts_with("--constraint")), "{node:?}");
+        let hint = "--hint=nomultithread".to_string();
+        assert!(cores.contains(&hint) && !node.contains(&hint), "hardware threads are asked for by smt only");
         assert!(arguments(&submission, Path::new("/d\r"), 0).is_err());
     }
 }

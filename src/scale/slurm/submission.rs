@@ -2,14 +2,13 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::disk::write_by_rename;
+use crate::disk::{read_plain, write_by_rename};
 use crate::error::Stop;
 use crate::phase::mock::Script;
 use crate::sector::Seed;
@@ -95,6 +94,9 @@ pub struct Ask {
     pub cpus: u32,
     /// The whole node.
     pub exclusive: bool,
+    /// Every hardware thread of the cores.
+    #[serde(default)]
+    pub smt: bool,
     /// Memory, MiB.
     pub memory_mib: u64,
     /// Time limit, minutes.
@@ -201,13 +203,10 @@ pub fn read(dir: &Path) -> anyhow::Result<Submission> {
     let path = dir.join(FILE);
     let none =
         |why: String| Stop::Usage.error(format!("{} is not the directory of a submission: {why}", dir.display()));
-    let file = match fs::File::open(&path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Err(none(format!("it has no {FILE}"))),
-        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
-    };
-    let mut bytes = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut bytes).with_context(|| format!("cannot read {}", path.display()))?;
+    let bytes = read_plain(&path, MAX_BYTES).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => none(format!("it has no {FILE}")),
+        _ => none(format!("{FILE} cannot be read: {e}")),
+    })?;
     let submission: Submission = serde_json::from_slice(&bytes).map_err(|e| none(format!("{FILE}: {e}")))?;
     if !submission.is_sound() {
         return Err(none(format!("{FILE} is damaged or of another version")));
@@ -217,21 +216,34 @@ pub fn read(dir: &Path) -> anyhow::Result<Submission> {
 
 /// Takes a directory that is empty or not there yet.
 pub fn create_dir(dir: &Path) -> anyhow::Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
-    let mut entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let failed = |what: &str, e: std::io::Error| {
+        Stop::Usage.error(format!(
+            "cannot {what} {}: {e}; name a directory in which you can write and which the nodes share",
+            dir.display()
+        ))
+    };
+    fs::create_dir_all(dir).map_err(|e| failed("make", e))?;
+    let mut entries = fs::read_dir(dir).map_err(|e| failed("read", e))?;
     if entries.next().is_some() {
         return Err(Stop::Usage.error(format!(
             "{0} is not empty: name another directory, or collect what is there with sealbench scale slurm --collect {0}",
             dir.display()
         )));
     }
-    for name in [LOGS, STARTED, RECORDS, CHOSEN] {
-        fs::create_dir(dir.join(name)).with_context(|| format!("cannot write in {}", dir.display()))?;
-    }
-    Ok(())
+    [LOGS, STARTED, RECORDS, CHOSEN]
+        .iter()
+        .try_for_each(|name| fs::create_dir(dir.join(name)))
+        .map_err(|e| failed("write in", e))
 }
 
 /// Writes the submission into its directory.
 pub fn write(dir: &Path, submission: &Submission) -> anyhow::Result<()> {
-    write_by_rename(&dir.join(FILE), &serde_json::to_vec_pretty(submission)?)
+    let bytes = serde_json::to_vec_pretty(submission)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(Stop::Usage.error(format!(
+            "the sweep has too many elements for {}, and the nodes would not read it: shorten an axis, or raise --trials-per-element",
+            dir.join(FILE).display()
+        )));
+    }
+    write_by_rename(&dir.join(FILE), &bytes)
 }

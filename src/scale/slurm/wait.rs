@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
-
+use crate::report::table::one_line;
 use crate::report::units;
 use crate::trial::signals::Signals;
 
 use super::client;
-use super::queue::Queue;
+use super::queue::{Job, Queue};
 use super::submission::Submission;
 
 /// How long Slurm may be silent: its controller starts again in less.
@@ -34,8 +33,8 @@ pub struct Patience {
 pub struct Waited {
     /// What Slurm knew of the jobs last.
     pub queue: Queue,
-    /// A signal ended it; the jobs were cancelled.
-    pub interrupted: bool,
+    /// A signal ended it, and the jobs were cancelled; but those of these arrays could not be.
+    pub interrupted: Option<Vec<usize>>,
 }
 
 /// One who waits.
@@ -61,22 +60,32 @@ pub fn wait(
     signals: &Signals,
     say: &mut dyn FnMut(&str),
 ) -> anyhow::Result<Waited> {
+    // A second signal would leave the jobs running.
+    let _alive = signals.defer_exit();
     let mut waiter = Waiter::new(submission, patience);
-    let mut cancelled: Option<Instant> = None;
+    let mut cancelling: Option<(Instant, Vec<usize>)> = None;
     while !waiter.ask(say)? {
-        match cancelled {
-            None if signals.stops() > 0 => {
-                say("cancelling the jobs");
-                let all = (0..submission.arrays.len()).try_for_each(|array| client::scancel(submission, array));
-                all.context("interrupted, and the jobs go on: cancel them with scancel when Slurm answers")?;
-                cancelled = Some(Instant::now());
+        let (since, left) = match cancelling.take() {
+            None if signals.stops() == 0 => {
+                waiter.pause(signals, false);
+                continue;
             }
-            Some(since) if since.elapsed() > FAREWELL => break,
-            _ => {}
+            None => {
+                say("cancelling the jobs");
+                (Instant::now(), (0..submission.arrays.len()).collect())
+            }
+            Some(cancelling) => cancelling,
+        };
+        let failed = client::scancel(submission, left);
+        let left = failed.iter().map(|(array, _)| *array).collect();
+        cancelling = Some((since, left));
+        if since.elapsed() > FAREWELL {
+            failed.iter().for_each(|(array, error)| say(&format!("array {array}: {error:#}")));
+            break;
         }
-        waiter.pause(signals, cancelled.is_some());
+        waiter.pause(signals, true);
     }
-    Ok(Waited { queue: waiter.queue, interrupted: cancelled.is_some() })
+    Ok(Waited { queue: waiter.queue, interrupted: cancelling.map(|(_, left)| left) })
 }
 
 impl<'a> Waiter<'a> {
@@ -100,7 +109,9 @@ impl<'a> Waiter<'a> {
         match client::squeue(self.submission) {
             Ok(queue) => self.take(queue, say),
             Err(error) if self.answered.elapsed() > SILENCE => {
-                return Err(error.context("Slurm has not answered for ten minutes; the jobs are left as they are"));
+                return Err(error.context(
+                    "Slurm has not answered for ten minutes, and the jobs are left as they are: when it does, wait again with --collect DIR --wait",
+                ));
             }
             Err(error) => {
                 self.silence(&error, say);
@@ -111,7 +122,7 @@ impl<'a> Waiter<'a> {
             return Ok(true);
         }
         self.progress(say);
-        self.give_up(say)?;
+        self.give_up(say);
         Ok(false)
     }
 
@@ -146,7 +157,20 @@ impl<'a> Waiter<'a> {
                 format!(", ETA {}", units::duration(each * (total - over) as f64))
             }
         };
-        say(&format!("[{over}/{total}] {running} running, {} waiting{left}", total - over - running));
+        say(&format!("[{over}/{total}] {running} running, {} waiting{}{left}", total - over - running, self.reasons()));
+    }
+
+    /// Why elements wait, and how many for what.
+    fn reasons(&self) -> String {
+        let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
+        let jobs = self.submission.elements().filter_map(|(id, _)| self.queue.job(id));
+        let has_reason = |job: &&Job| !job.reason.is_empty() && job.reason != "None";
+        for job in jobs.filter(|job| job.waits()).filter(has_reason) {
+            *reasons.entry(&job.reason).or_default() += 1;
+        }
+        let words: Vec<String> =
+            reasons.iter().map(|(reason, count)| format!("{count} {}", one_line(reason))).collect();
+        if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) }
     }
 
     /// Says that Slurm does not answer, once.
@@ -158,7 +182,7 @@ impl<'a> Waiter<'a> {
     }
 
     /// Says which arrays wait for nodes that are not there, and cancels those that have for too long.
-    fn give_up(&mut self, say: &mut dyn FnMut(&str)) -> anyhow::Result<()> {
+    fn give_up(&mut self, say: &mut dyn FnMut(&str)) {
         for (array, found) in self.submission.arrays.iter().enumerate() {
             let Some(reason) = self.stuck_for(array) else {
                 self.stuck.remove(&array);
@@ -170,14 +194,19 @@ impl<'a> Waiter<'a> {
             if is_new {
                 let limit = units::duration(self.patience.give_up.as_secs_f64());
                 say(&format!(
-                    "array {array} waits for {nodes} that Slurm cannot give now: {reason}; given up after {limit}"
+                    "array {array} waits for {nodes}, which Slurm cannot give it now ({}); given up after {limit}",
+                    one_line(&reason)
                 ));
             } else if since.elapsed() > self.patience.give_up {
-                say(&format!("array {array} is given up: there are no {nodes} ({reason})"));
-                client::scancel(self.submission, array)?;
+                let limit = units::duration(since.elapsed().as_secs_f64());
+                say(&format!(
+                    "array {array} is given up after {limit}: Slurm gave it no {nodes} ({})",
+                    one_line(&reason)
+                ));
+                let failed = client::scancel(self.submission, [array]);
+                failed.iter().for_each(|(_, error)| say(&format!("array {array}: {error:#}; trying again")));
             }
         }
-        Ok(())
     }
 
     /// Why an array waits for ever: nothing of it runs, and something waits for what is not there.

@@ -87,7 +87,10 @@ impl Engine {
         engine.docker = answer.map_err(|error| if is_remote { nobody_there(&engine.endpoint) } else { error })?;
         engine.name = engine.call("no answer", |docker| async move { docker.version().await.map(describe) })?;
         let info = engine.call("no answer", |docker| async move { docker.info().await })?;
-        engine.is_rootless = info.security_options.iter().flatten().any(|option| option == "name=rootless");
+        // Not every Podman says so; but then its socket is a user's.
+        let is_a_users = !is_remote && fs::metadata(&socket).is_ok_and(|found| found.uid() != 0);
+        engine.is_rootless =
+            is_a_users || info.security_options.iter().flatten().any(|option| option == "name=rootless");
         Ok(engine)
     }
 

@@ -188,9 +188,12 @@ impl Found {
         self.restart.is_some_and(|restart| Some(restart.into()) >= last)
     }
 
-    /// Whether it is worth waiting for: the job completed, or an earlier start's record must not take the last one's place.
+    /// Whether it is worth waiting for: an earlier start's record must not take the last one's place, unless it has; or the job completed.
     fn may_grow(&self, job: Option<&Job>) -> bool {
-        !self.candidates.is_empty() || job.is_some_and(|job| job.state == "COMPLETED")
+        match self.candidates.first() {
+            Some(first) => !first.is_stored,
+            None => job.is_some_and(|job| job.state == "COMPLETED"),
+        }
     }
 }
 

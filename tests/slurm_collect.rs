@@ -302,6 +302,42 @@ fn what_is_wrong_with_one_element_is_no_other_elements_affair() {
 }
 
 #[test]
+fn without_an_answer_what_is_there_is_collected_and_the_rest_is_unknown() {
+    let submitted = Submitted::new(3, 0.0, "--exclusive");
+    submitted.deliver(0, 0);
+    fs::remove_file(submitted.deliver(1, 0)).unwrap();
+    submitted.stand_in("squeue", "echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1");
+    let ended = submitted.collect("").fails(1, &["2 of 3 elements are not over yet, and 0 have no valid record"]);
+    assert!(ended.stderr.contains("slurmctld does not answer: see scontrol ping; what is there is collected"));
+    assert!(
+        ended.stdout.contains("not over: 2 of an unknown state: ask again where Slurm answers"),
+        "{}",
+        ended.stdout
+    );
+    assert!(ended.stdout.contains("1 of 3 elements collected, 1 of them new"), "{}", ended.stdout);
+}
+
+#[test]
+fn a_record_that_came_by_another_way_counts() {
+    let submitted = Submitted::new(1, 0.0, "--exclusive");
+    let delivered = submitted.deliver(0, 0);
+    let record = read_json(&delivered)["record"].clone();
+    fs::remove_file(delivered).unwrap();
+    submitted.queue(&[("COMPLETED", "None", 0)]);
+    submitted.collect("--settle 0").fails(1, &["1 of 1 elements have no valid record"]);
+    // The node's own store has it.
+    let home = files(&submitted.home.path("tmp")).into_iter().find(|path| name(path).starts_with("sealbench-home-"));
+    let bundle = submitted.home.path("bundle.tar.zst");
+    let pack = ["results", "bundle", record["id"].as_str().unwrap(), "--out", bundle.to_str().unwrap()];
+    let packed = submitted.home.command(&pack).env("SEALBENCH_HOME", home.unwrap()).output().unwrap();
+    Ended::from(packed).success();
+    submitted.home.run(&["results", "import", bundle.to_str().unwrap()]).success();
+    let ended = submitted.collect("--settle 0").success();
+    assert!(ended.stdout.contains("1 of 1 elements collected, 0 of them new"), "{}", ended.stdout);
+    assert_eq!(submitted.store(), [record]);
+}
+
+#[test]
 fn two_elements_with_one_runs_id_are_not_both_chosen() {
     let submitted = Submitted::new(2, 0.0, "--exclusive");
     let delivered = [0, 1].map(|index| submitted.deliver(index, 0));

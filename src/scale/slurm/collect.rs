@@ -93,12 +93,16 @@ pub fn collect(source: &Source, is_last: bool) -> anyhow::Result<Collection> {
             collection.live.insert(id, format!("{} {on}", job.state));
             continue;
         }
-        if !is_last && found.may_grow(job, starts.get(&id)) && !choice_of(dir, id).exists() {
+        let has_delivered = found.has_delivered(job, starts.get(&id));
+        if !is_last && !has_delivered && found.may_grow(job) && !choice_of(dir, id).exists() {
             collection.unsettled.insert(id);
             continue;
         }
         match take(dir, id, found.candidates, store, &mut collection) {
             Ok(true) => {}
+            Ok(false) if queue.is_none() && !has_delivered => {
+                collection.live.insert(id, "of an unknown state: ask again where Slurm answers".into());
+            }
             Ok(false) => {
                 let why = why(submission, dir, id, queue, &starts, &collection.rejected);
                 collection.failed.insert(id, why);
@@ -178,11 +182,18 @@ impl Candidate {
 }
 
 impl Found {
-    /// Whether the last start, which Slurm or its mark tells of, may still deliver: it completed, or an earlier one must not take its place.
-    fn may_grow(&self, job: Option<&Job>, start: Option<&Start>) -> bool {
+    /// Whether the last start, which Slurm or its mark tells of, has delivered something.
+    fn has_delivered(&self, job: Option<&Job>, start: Option<&Start>) -> bool {
         let last = job.map(|job| job.restart).max(start.map(|start| start.run.restart.into()));
-        let has_delivered = self.restart.map(u64::from) >= last;
-        !has_delivered && (!self.candidates.is_empty() || job.is_some_and(|job| job.state == "COMPLETED"))
+        self.restart.is_some_and(|restart| Some(restart.into()) >= last)
+    }
+
+    /// Whether it is worth waiting for: an earlier start's record must not take the last one's place, unless it has; or the job completed.
+    fn may_grow(&self, job: Option<&Job>) -> bool {
+        match self.candidates.first() {
+            Some(first) => !first.is_stored,
+            None => job.is_some_and(|job| job.state == "COMPLETED"),
+        }
     }
 }
 
@@ -297,7 +308,7 @@ fn why(
     let ending = match (job, queue) {
         (Some(job), _) => job.ending(),
         (None, Some(_)) => "Slurm does not know its job: it was not submitted, or is forgotten".into(),
-        (None, None) => "Slurm could not be asked, and it may go on".into(),
+        (None, None) => "Slurm could not be asked".into(),
     };
     let mut parts = vec![ending];
     parts.extend(rejected.iter().filter(|(of, _)| *of == id).map(|(_, text)| text.clone()));

@@ -24,6 +24,10 @@ const OVER: [&str; 10] = [
     "REVOKED",
 ];
 
+/// Flags of a job that goes on whatever its state: it still has its node, or starts again after a node's failure.
+const GOES_ON: [&str; 7] =
+    ["COMPLETING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "SPECIAL_EXIT", "SIGNALING", "STAGE_OUT"];
+
 /// Beginnings of the reasons for which a job may wait for ever. A busy cluster is none, nor are "Nodes required for job are DOWN, DRAINED or
 /// reserved for jobs in higher priority partitions" and "ReqNodeNotAvail, May be reserved for other job", which a busy one says too.
 const STUCK: [&str; 12] = [
@@ -174,8 +178,9 @@ fn of(job: &Value) -> Job {
         Value::Array(states) => states.iter().filter_map(Value::as_str).collect(),
         state => state.as_str().into_iter().collect(),
     };
-    // The first is the state proper, the others are flags; a job that is completing still has its node.
-    let state = if states.contains(&"COMPLETING") { "COMPLETING" } else { states.first().copied().unwrap_or("") };
+    // The first is the state proper, the others are flags.
+    let goes_on = states.iter().find(|state| GOES_ON.contains(state));
+    let state = goes_on.or(states.first()).copied().unwrap_or("");
     let text = |key: &str| job[key].as_str().unwrap_or("").to_string();
     let described = Some(text("state_description")).filter(|text| !text.is_empty());
     Job {
@@ -289,6 +294,17 @@ mod tests {
         for state in ["PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SPECIAL_EXIT", "A_NEW_ONE"] {
             let [old, new] = layouts(0, state, 0);
             assert!(queue(json!([old])).is_live(id(0)) && queue(json!([new])).is_live(id(0)), "{state}");
+        }
+    }
+
+    #[test]
+    fn a_job_of_a_lost_node_that_starts_again_is_not_over() {
+        for (flag, is_live) in
+            [("COMPLETING", true), ("REQUEUED", true), ("REQUEUE_HOLD", true), ("POWER_UP_NODE", false)]
+        {
+            let [_, mut job] = layouts(0, "NODE_FAIL", 0);
+            job["job_state"] = json!(["NODE_FAIL", flag]);
+            assert_eq!(queue(json!([job])).is_live(id(0)), is_live, "{flag}");
         }
     }
 

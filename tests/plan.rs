@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 
 use common::{Ended, Home, read_json, words};
 use sealbench::host::sys;
@@ -434,4 +435,28 @@ fn a_log_that_is_not_over_and_does_not_say_its_cores_gives_the_rates_of_what_end
     let rate = &read_json(&home.path("p.json"))["rates"][0];
     assert_eq!((&rate["phase"], &rate["cores"], &rate["mean_s"]), (&"p1".into(), &8.into(), &10315.0.into()));
     run(&home, &format!("{scenario}cores = 0\n"), "").fails(2, &["stored 1: cores: 0 is out of range"]);
+}
+
+/// The command with no more address space than this, in KiB.
+fn run_within(home: &Home, kib: u32, line: &str) -> Ended {
+    let command = home.command(&words(line));
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -v {kib} && exec \"$0\" \"$@\"")]).arg(command.get_program());
+    limited.args(command.get_args()).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.current_dir(home.path("."));
+    Ended::from(limited.output().unwrap())
+}
+
+#[test]
+fn rates_that_make_millions_of_kinds_are_refused_without_the_memory_for_them() {
+    let home = Home::new();
+    let mut scenario = String::from(
+        "target = '1 sectors per hour'\nminimise = 'machines'\nphases = ['p1', 'p2', 'c1', 'p4']\n[[sku]]\nname = 'box'\ncores = 256\n\
+         memory = '1 TiB'\n[[rate]]\nphase = 'c1'\ncores = 1\ntime = '1 min'\n",
+    );
+    for (phase, cores) in ["p1", "p2", "p4"].into_iter().flat_map(|phase| (1..=170).map(move |cores| (phase, cores))) {
+        scenario += &format!("[[rate]]\nphase = '{phase}'\ncores = {cores}\ntime = '1 h'\n");
+    }
+    fs::write(home.path("s.toml"), scenario).unwrap();
+    run_within(&home, 1 << 20, "plan s.toml").fails(3, &["sku 'box' can be cut in too many ways: leave out rates"]);
 }

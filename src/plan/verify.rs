@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use crate::phase::Phase;
 use crate::plan::layout::{Lane, MachineLayout};
+use crate::plan::rates::Rate;
 use crate::trial::record::Record;
 use crate::trial::spec::Spec;
 
@@ -94,7 +95,8 @@ pub fn scale(layout: &MachineLayout, cores: u32) -> Option<Vec<Part>> {
 }
 
 fn part(lane: &Lane) -> Option<Part> {
-    let longest = lane.rates.iter().max_by(|a, b| a.mean_s.total_cmp(&b.mean_s))?;
+    let time_s = |rate: &Rate| lane.phase_s(rate.phase, lane.batch).unwrap_or(0.0);
+    let longest = lane.rates.iter().max_by(|a, b| time_s(a).total_cmp(&time_s(b)))?;
     Some(Part {
         phase: longest.phase,
         instances: lane.instances,
@@ -102,7 +104,7 @@ fn part(lane: &Lane) -> Option<Part> {
         planned: Planned {
             instances: lane.instances,
             cores: lane.cores,
-            batch: longest.batch,
+            batch: lane.batch,
             partitions_at_once: longest.partitions_at_once,
             per_h: longest.sectors_per_h,
         },

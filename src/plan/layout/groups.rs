@@ -213,8 +213,8 @@ mod tests {
             prop_assert!((sum(&spread.groups(counts)) - best).abs() < 1e-9);
             if let Some(all) = spread.all(counts) {
                 prop_assert!((sum(&all) - best).abs() < 1e-9);
-                for lane in 0..2 {
-                    prop_assert_eq!(all.iter().map(|group| group.instances[lane]).sum::<u32>(), counts[lane]);
+                for (lane, count) in counts.into_iter().enumerate() {
+                    prop_assert_eq!(all.iter().map(|group| group.instances[lane]).sum::<u32>(), count);
                     prop_assert!(all.iter().all(|group| group.instances[lane] <= rooms[group.volume.unwrap()].most[lane]));
                 }
             }

@@ -68,3 +68,40 @@ pub fn limit_network(
         *bound = Some(Bound::Network);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_is_too_slow_slows_the_stage_that_puts_out_more() {
+        let text = "
+            target = '1 sectors/h'
+            minimise = 'machines'
+            [sector]
+            finished = '32 GiB'
+            c1_output = '32 GiB'
+            [[sku]]
+            name = 'box'
+            cores = 1
+            memory = '1 TiB'
+            network = '32 GiB/s'
+        ";
+        let scenario = Scenario::parse(text).unwrap();
+        let mut sku = scenario.skus[0].clone();
+        let stages = [Stage::Precommit, Stage::Proof];
+        // A sector before p4 moves 64 GiB, one in p4 32 GiB.
+        let mut through = |sectors_per_h: f64, per_h: [f64; 2]| {
+            sku.network = Some(sectors_per_h * 32.0 * 2f64.powi(30) / 3600.0);
+            let (mut per_h, mut bounds) = (per_h, [Some(Bound::VolumeRate), None]);
+            limit_network(&scenario, &sku, &stages, &mut per_h, &mut bounds);
+            (per_h, bounds.map(|bound| bound == Some(Bound::Network)))
+        };
+        assert_eq!(through(12.0, [4.0, 4.0]), ([4.0, 4.0], [false, false]));
+        assert_eq!(through(9.0, [4.0, 4.0]), ([3.0, 3.0], [true, true]));
+        assert_eq!(through(9.0, [4.0, 1.0]), ([4.0, 1.0], [false, false]));
+        assert_eq!(through(9.0, [5.0, 1.0]), ([4.0, 1.0], [true, false]));
+        assert_eq!(through(9.0, [2.0, 6.0]), ([2.0, 5.0], [false, true]));
+        assert_eq!(through(6.0, [5.0, 0.0]), ([3.0, 0.0], [true, false]));
+    }
+}

@@ -159,7 +159,8 @@ fn mistakes_are_named_by_file_and_line_and_nothing_is_imported() {
     let good = p2_log(&home, "good.log", "2020-07-18 05:00:00", "2020-07-18 06:00:00");
     let text = fs::read_to_string(home.path(&good)).unwrap();
     let (start, end) = text.split_once('\n').unwrap();
-    let header = "thread_id: ThreadId(1) 2020-07-18 04:00:00 INFO [benchy::force] using cache dir \"c\", sealed file \"s\"";
+    let header =
+        "thread_id: ThreadId(1) 2020-07-18 04:00:00 INFO [benchy::force] using cache dir \"c\", sealed file \"s\"";
     let lost = format!("{header}\n{start}\n{header}\n{text}");
     for (name, text, words) in [
         ("two.log", format!("{start}\n{start}\n{end}"), ["two.log:2", "began in line 1"]),

@@ -8,6 +8,7 @@
 //! | p4 | `got groth params (N) while sealing`, after `seal_commit_phase2:start` | `seal_commit_phase2:finish` |
 
 use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::line::{Edge, Event, Stamp, groth_params, phase_of, step};
@@ -103,12 +104,7 @@ impl BenchyLog {
 
 impl Thread {
     fn new(thread: Option<String>) -> Thread {
-        Thread {
-            run: Run { thread, ..Run::new(Format::BenchyLog) },
-            open: [None; 4],
-            enabled: None,
-            entered: None,
-        }
+        Thread { run: Run { thread, ..Run::new(Format::BenchyLog) }, open: [None; 4], enabled: None, entered: None }
     }
 
     /// A new run begins: hands out the one before.
@@ -128,7 +124,9 @@ impl Thread {
         match next {
             Some(next) => found.problem(
                 open.line,
-                format!("{phase} begins here and does not end before its thread goes on in line {next}: its end is missing"),
+                format!(
+                    "{phase} begins here and does not end before its thread goes on in line {next}: its end is missing"
+                ),
             ),
             None => found.unended(open.line, phase, "", open.time),
         }
@@ -398,7 +396,8 @@ thread_id: ThreadId(1) 2020-07-19 04:45:50 INFO [benchy::force] p34 disabled
         assert_eq!((times(&found), found.problems[0].line), (vec![(Phase::P2, 7830.0)], 4));
         assert!(found.problems[0].text.contains("goes on in line 5: its end is missing"), "{}", found.problems[0]);
         assert_eq!((found.problems.len(), found.notes.len()), (1, 0));
-        let begun = |time: &str| line(time, "[filecoin_proofs::api::seal_pledge] seal_pre_commit_phase1_all_zero: start");
+        let begun =
+            |time: &str| line(time, "[filecoin_proofs::api::seal_pledge] seal_pre_commit_phase1_all_zero: start");
         let middle = self::found(&(begun("2020-07-18 01:00:00") + P2.split_once("p2 enabled\n").unwrap().1));
         assert_eq!((times(&middle), middle.problems[0].line), (vec![(Phase::P2, 7830.0)], 1), "p1 does not end");
         assert!(middle.runs[0].unfinished);
@@ -419,7 +418,11 @@ thread_id: ThreadId(1) 2020-07-19 04:45:50 INFO [benchy::force] p34 disabled
         let started: String = second.lines().take(4).map(|line| format!("{line}\n")).collect();
         let found = found(&(started + P2));
         assert_eq!((times(&found), found.problems[0].line), (vec![(Phase::P2, 7830.0)], 4));
-        assert!(found.problems[0].text.contains("no other took more than 7830 s: its end is missing"), "{}", found.problems[0]);
+        assert!(
+            found.problems[0].text.contains("no other took more than 7830 s: its end is missing"),
+            "{}",
+            found.problems[0]
+        );
     }
 
     #[test]

@@ -358,7 +358,9 @@ mod tests {
 
     #[test]
     fn an_end_that_is_long_overdue_is_missing() {
-        let p1 = |time: &str, edge: &str, sector: u32| line(time, &format!("seal_pre_commit_phase1:{edge}: SectorId({sector})"));
+        let p1 = |time: &str, edge: &str, sector: u32| {
+            line(time, &format!("seal_pre_commit_phase1:{edge}: SectorId({sector})"))
+        };
         let lines = |last: &str| {
             found(&[
                 p1("01:00:00.000", "start", 1),

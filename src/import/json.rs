@@ -190,13 +190,7 @@ fn step(outputs: &Fields<'_>, name: &str) -> Option<(f64, Option<f64>)> {
     Some((seconds("wall")?, seconds("cpu")))
 }
 
-fn benchy(
-    value: &Value,
-    inputs: &Fields<'_>,
-    outputs: &Fields<'_>,
-    lines: (u64, u64),
-    found: &mut Findings,
-) {
+fn benchy(value: &Value, inputs: &Fields<'_>, outputs: &Fields<'_>, lines: (u64, u64), found: &mut Findings) {
     let mut run = Run { precision_ns: 1e6, ..Run::new(Format::BenchyJson) };
     run.sector_bytes =
         ["sector_size", "sector_size_bytes", "data_size"].iter().find_map(|name| size(inputs.get(*name)?));

@@ -124,9 +124,8 @@ pub fn read(files: &[PathBuf], options: &Options) -> anyhow::Result<Imported> {
     imported.keep_one_of_each(found)?;
     imported.runs.sort_unstable_by_key(|run| (run.started_us, run.key));
     imported.rates = imported.executions()?.rates();
-    let members = |(rate, of): (u32, &mut Rate)| {
-        std::mem::take(&mut of.members).into_iter().map(move |of| Mark { of, rate })
-    };
+    let members =
+        |(rate, of): (u32, &mut Rate)| std::mem::take(&mut of.members).into_iter().map(move |of| Mark { of, rate });
     imported.marks = (0..).zip(&mut imported.rates).flat_map(members).collect();
     imported.marks.sort_unstable_by_key(|mark| (mark.of.record, mark.of.phase));
     Ok(imported)
@@ -261,7 +260,8 @@ impl Imported {
                 let (host, is_untimed) = (host.clone(), begun.is_none());
                 let begun_us = begun.map_or(0, Timestamp::as_microsecond);
                 let kind = Kind { phase: phase.phase, sector_size, cores, host, is_untimed };
-                executions.add(kind, Sample { record: number, phase: place, log: entry.log, begun_us, wall_s: phase.wall_s });
+                executions
+                    .add(kind, Sample { record: number, phase: place, log: entry.log, begun_us, wall_s: phase.wall_s });
             }
         }
         Ok(executions)

@@ -220,9 +220,8 @@ fn lanes<'a>(samples: &[&'a Sample], is_untimed: bool) -> Vec<Part<&'a Sample>> 
     let mut of_log: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
     for sample in samples {
         let of_log = of_log.entry(sample.log).or_default();
-        let is_free = |lane: &Part<&Sample>| {
-            is_untimed || lane.runs.last().is_none_or(|last| sample.begun_us >= last.end_us())
-        };
+        let is_free =
+            |lane: &Part<&Sample>| is_untimed || lane.runs.last().is_none_or(|last| sample.begun_us >= last.end_us());
         match of_log.iter().find(|lane| is_free(&lanes[**lane])) {
             Some(lane) => lanes[*lane].runs.push(sample),
             None => {

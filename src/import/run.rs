@@ -195,7 +195,10 @@ impl Run {
                 }
                 None => format!("{} {} {whole:?} {:?}", phase.phase, phase.repeat, self.sector_bytes),
             }),
-            files: self.sealed_file.as_ref().and_then(|file| NonZeroU64::new(hash(&format!("{:?} {file}", self.cache_dir)))),
+            files: self
+                .sealed_file
+                .as_ref()
+                .and_then(|file| NonZeroU64::new(hash(&format!("{:?} {file}", self.cache_dir)))),
         };
         self.phases.iter().map(key).collect()
     }

@@ -55,11 +55,7 @@ pub fn from_records(records: &[Record], sector_bytes: f64, stored: &Stored) -> R
 }
 
 /// The runs of a sweep that can be used, and a sentence about the others. An error says why there is none.
-pub fn of_sweep(
-    sweep: &str,
-    records: Vec<Record>,
-    sector_bytes: f64,
-) -> Result<(Vec<Record>, Option<String>), String> {
+pub fn of_sweep(sweep: &str, records: Vec<Record>, sector_bytes: f64) -> Result<(Vec<Record>, Option<String>), String> {
     let all = records.len();
     let mut reasons: Vec<String> = Vec::new();
     let mut usable = records;
@@ -347,7 +343,9 @@ mod tests {
         imported.phases[0].origin = Origin::Imported;
         for record in [measured, imported] {
             let error = from_records(std::slice::from_ref(&record), MIB8, &stored(&[])).unwrap_err();
-            assert!(error.contains("bare does not say on how many cores p1 ran: say so where it is named (cores = ..."));
+            assert!(
+                error.contains("bare does not say on how many cores p1 ran: say so where it is named (cores = ...")
+            );
             let rates = from_records(&[record], MIB8, &Stored { cores: Some(23), ..stored(&[]) }).unwrap();
             assert_eq!((rates.len(), rates[0].cores, rates[0].sectors_per_h), (1, 23, 360.0));
         }

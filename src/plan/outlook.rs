@@ -46,7 +46,9 @@ pub fn alternatives(scenario: &Scenario, market: &Market, rates: &[Rate], chosen
     if let Some(next) = all.first_mut() {
         next.name = format!("next best: {}", next.name);
     }
-    all.extend(next_layout(scenario, market, rates, chosen).filter(|_| !several));
+    if !several {
+        all.extend(next_layout(scenario, market, rates, chosen));
+    }
     for index in models().filter(|index| chosen.machines.len() > 1 || !is_used(index)) {
         let purchase = limited(&|other| other == index);
         let remark = purchase.is_none().then(|| alone(scenario, market, rates, index));
@@ -99,7 +101,8 @@ fn next_layout(scenario: &Scenario, market: &Market, rates: &[Rate], chosen: &Pu
         problem.models[0].layouts[place].fill(0.0);
         market.purchase_of(scenario, &problem, LARGE)
     });
-    let mut things: Vec<String> = used().flat_map(|layout| &layout.lanes).flat_map(|lane| &lane.rates).map(Rate::label).collect();
+    let mut things: Vec<String> =
+        used().flat_map(|layout| &layout.lanes).flat_map(|lane| &lane.rates).map(Rate::label).collect();
     things.sort();
     things.dedup();
     let without_rate = things.iter().filter(|_| market.looked_at <= MANY).filter_map(|thing| {
@@ -107,10 +110,11 @@ fn next_layout(scenario: &Scenario, market: &Market, rates: &[Rate], chosen: &Pu
         let market = Market::new(scenario, &rest).ok()?;
         market.purchase_of(scenario, &market.problem, LARGE)
     });
-    let best = without_layout.chain(without_rate).filter(|other| layouts(other) != layouts(chosen)).min_by(|a, b| {
-        let load = |purchase: &Purchase| purchase.stages.iter().map(|stage| stage.load()).fold(0.0, f64::max);
-        a.proof.value.total_cmp(&b.proof.value).then(load(a).total_cmp(&load(b)))
-    })?;
+    let best =
+        without_layout.chain(without_rate).filter(|other| layouts(other) != layouts(chosen)).min_by(|a, b| {
+            let load = |purchase: &Purchase| purchase.stages.iter().map(|stage| stage.load()).fold(0.0, f64::max);
+            a.proof.value.total_cmp(&b.proof.value).then(load(a).total_cmp(&load(b)))
+        })?;
     let remark = Some(layouts(&best).join(", "));
     Some(Alternative { name: "next best layout".to_string(), purchase: Some(best), remark })
 }

@@ -340,3 +340,18 @@ fn the_records_file_may_not_be_one_of_the_logs() {
         assert_eq!(fs::read_to_string(home.path(&log)).unwrap(), text);
     }
 }
+
+#[test]
+fn a_report_of_very_many_sectors_is_read_and_kept_in_moments() {
+    let home = Home::new();
+    let results: Vec<String> =
+        (0..20_000).map(|n| format!("  {{\"PreCommit1\": {}}}", 23_512_164_789u64 + n)).collect();
+    let report = format!("{{\n \"SectorSize\": 536870912,\n \"SealingResults\": [\n{}\n ]\n}}\n", results.join(",\n"));
+    fs::write(home.path("many.json"), report).unwrap();
+    let begun = std::time::Instant::now();
+    home.run(&["import", "many.json", "--cores", "8", "--json", "r.json"]).success();
+    assert!(begun.elapsed().as_secs() < 120, "it took {:?}", begun.elapsed());
+    let summary = &read_json(&home.path("r.json"))[0]["summary"][0];
+    assert_eq!(summary["n"], 20_000);
+    assert!(summary["ci"]["low"].as_f64() < summary["median"].as_f64(), "{summary}");
+}

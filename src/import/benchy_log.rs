@@ -7,8 +7,9 @@
 //! | c1 | `seal_commit_phase1:start` | `seal_commit_phase2:start` |
 //! | p4 | `got groth params (N) while sealing`, after `seal_commit_phase2:start` | `seal_commit_phase2:finish` |
 
-use jiff::Timestamp;
 use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 
 use super::line::{Edge, Event, Stamp, groth_params, phase_of, step};
 use super::run::{Findings, Format, PhaseTime, Run, seconds};

@@ -187,18 +187,17 @@ impl Run {
     pub fn keys(&self) -> Vec<Key> {
         let figures = |p: &PhaseTime| (p.phase, p.repeat, p.wall_s.to_bits(), p.cpu_s.map(f64::to_bits));
         let whole: Vec<_> = self.phases.iter().map(figures).collect();
+        let whole = hash(&format!("{whole:?} {:?}", self.sector_bytes));
+        let files = self.sealed_file.as_ref().map(|file| hash(&format!("{:?} {file}", self.cache_dir)));
         let key = |phase: &PhaseTime| Key {
             content: hash(&match phase.begun {
                 Some(begun) => {
                     let wall_ms = (phase.wall_s * 1e3).round();
                     format!("{} {begun} {wall_ms} {:?} {:?} {:?}", phase.phase, self.thread, self.process, self.sector)
                 }
-                None => format!("{} {} {whole:?} {:?}", phase.phase, phase.repeat, self.sector_bytes),
+                None => format!("{} {} {whole:016x}", phase.phase, phase.repeat),
             }),
-            files: self
-                .sealed_file
-                .as_ref()
-                .and_then(|file| NonZeroU64::new(hash(&format!("{:?} {file}", self.cache_dir)))),
+            files: files.and_then(NonZeroU64::new),
         };
         self.phases.iter().map(key).collect()
     }

@@ -46,7 +46,9 @@ pub fn alternatives(scenario: &Scenario, market: &Market, rates: &[Rate], chosen
     if let Some(next) = all.first_mut() {
         next.name = format!("next best: {}", next.name);
     }
-    all.extend(next_layout(scenario, market, rates, chosen).filter(|_| !several));
+    if !several {
+        all.extend(next_layout(scenario, market, rates, chosen));
+    }
     for index in models().filter(|index| chosen.machines.len() > 1 || !is_used(index)) {
         let purchase = limited(&|other| other == index);
         let remark = purchase.is_none().then(|| alone(scenario, market, rates, index));

@@ -11,6 +11,8 @@ pub mod verdict;
 pub use outliers::outliers;
 pub use verdict::{Comparison, Verdict, judge};
 
+use std::collections::BTreeMap;
+
 use crate::trial::record::{PhaseRecord, Summary};
 
 /// The median; `None` without samples. Samples must not be NaN.
@@ -79,15 +81,17 @@ fn grouped<'a>(phases: impl Iterator<Item = &'a PhaseRecord>) -> Vec<Vec<&'a Pha
 }
 
 /// The medians of samples of one repeat each, in the order in which the repeats first appear: what ran side by side is one sample.
-pub fn by_repeat<K: PartialEq>(samples: &[(K, f64)]) -> Vec<f64> {
-    let mut repeats: Vec<(&K, Vec<f64>)> = Vec::new();
+pub fn by_repeat<K: Ord>(samples: &[(K, f64)]) -> Vec<f64> {
+    let mut places: BTreeMap<&K, usize> = BTreeMap::new();
+    let mut repeats: Vec<Vec<f64>> = Vec::new();
     for (repeat, sample) in samples {
-        match repeats.iter_mut().find(|(known, _)| *known == repeat) {
-            Some((_, of_repeat)) => of_repeat.push(*sample),
-            None => repeats.push((repeat, vec![*sample])),
+        let place = *places.entry(repeat).or_insert(repeats.len());
+        if place == repeats.len() {
+            repeats.push(Vec::new());
         }
+        repeats[place].push(*sample);
     }
-    repeats.iter().filter_map(|(_, of_repeat)| median(of_repeat)).collect()
+    repeats.iter().filter_map(|of_repeat| median(of_repeat)).collect()
 }
 
 /// One summary per phase, engine and number of instances side by side, in the order they first appear. Its spread is that of the repeats.

@@ -52,7 +52,7 @@ pub struct Options {
 /// What the files hold.
 #[derive(Debug)]
 pub struct Imported {
-    /// What the runs put out, by phase and cores.
+    /// What the runs put out, by phase and cores; the records say which of them are members.
     pub rates: Vec<Rate>,
     /// Runs that are in another file too: the file that was left out and the one that counts, with how many they are.
     pub duplicates: BTreeMap<(Arc<Path>, Arc<Path>), u64>,

@@ -78,7 +78,7 @@ impl Part {
     }
 }
 
-/// Most nodes that are filled on trial: far more than real machines need.
+/// Most fillings of a node that are tried: far more than real machines need.
 const STEPS: u32 = 20_000;
 
 /// The search for nodes that hold all parts.
@@ -96,19 +96,19 @@ impl Packing<'_> {
     fn nodes(&mut self, nodes: u32, left: Vec<u32>) -> Option<Vec<Vec<u32>>> {
         let need: u64 =
             left.iter().zip(self.parts).map(|(count, part)| u64::from(*count) * u64::from(part.cells)).sum();
-        if need > u64::from(nodes) * u64::from(self.cells) || self.steps == 0 {
+        if need > u64::from(nodes) * u64::from(self.cells) {
             return None;
         }
         if nodes <= 1 {
             return Some(vec![left; nodes as usize]);
         }
-        self.steps -= 1;
         let state = (nodes, left);
         if self.hopeless.contains(&state) {
             return None;
         }
         let mut node = self.fill(0, self.cells, &state.1);
         loop {
+            self.steps = self.steps.checked_sub(1)?;
             let rest = state.1.iter().zip(&node).map(|(left, here)| left - here).collect();
             if let Some(mut others) = self.nodes(nodes - 1, rest) {
                 others.insert(0, node);

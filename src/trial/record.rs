@@ -223,7 +223,7 @@ pub struct PhaseRecord {
     pub phase: Phase,
     /// Which engine ran it.
     pub engine: Engine,
-    /// The engine's variant, e.g. "single-core SDR": what a reader must know before comparing.
+    /// The engine's variant, e.g. "single-core SDR": what a reader must know before comparing; in parentheses what was measured of it.
     pub variant: Option<String>,
     /// Kernel per primitive, e.g. {"sha256": "sha2raw intrinsics"}.
     pub kernel: BTreeMap<String, String>,

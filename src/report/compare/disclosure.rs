@@ -103,7 +103,8 @@ fn facts(records: &[Record]) -> Facts {
             }
             add("sectors", phase.sectors.to_string());
             if let Some(variant) = &phase.variant {
-                add("variant", variant.clone());
+                // What was measured of it is in parentheses, and differs from run to run.
+                add("variant", variant.split(" (").next().unwrap_or_default().to_string());
             }
             for (primitive, kernel) in &phase.kernel {
                 add(&format!("kernel {primitive}"), kernel.clone());

@@ -186,6 +186,18 @@ fn what_differs_is_named_by_the_keys_of_the_record() {
 }
 
 #[test]
+fn what_a_variant_measured_is_no_difference() {
+    let variant = |words: &str| record(&TIMES, |document| each(document, |phase| phase["variant"] = words.into()));
+    let differing = |a: &str, b: &str| {
+        let report = compare(&side(vec![variant(a)]), &side(vec![variant(b)]), &[]).unwrap();
+        report.differences.iter().map(|difference| difference.key.clone()).collect::<Vec<_>>()
+    };
+    let cpu = ["cached reads, bound by CPU (0.1 % waiting)", "cached reads, bound by CPU (0.2 % waiting)"];
+    assert_eq!(differing(cpu[0], cpu[1]), Vec::<String>::new());
+    assert_eq!(differing(cpu[0], "cached reads, bound by storage (30.0 % waiting)"), ["p1 reference: variant"]);
+}
+
+#[test]
 fn what_speaks_against_the_figures_is_said() {
     let doubtful = record(&TIMES, |document| {
         document["state"] = "failed".into();

@@ -65,13 +65,19 @@ impl Submitted {
 
     /// What squeue says from now on: each element's state, reason and restarts.
     fn queue(&self, jobs: &[(&str, &str, u32)]) {
-        let job = |(index, (state, reason, restart)): (usize, &(&str, &str, u32))| {
-            json!({"name": format!("sealbench-{}-0", self.id), "job_id": 5, "array_task_id": index, "job_state": state,
-                   "state_reason": reason, "nodes": if *state == "PENDING" { "" } else { "n0" }, "restart_cnt": restart})
-        };
-        let jobs: Vec<Value> = jobs.iter().enumerate().map(job).collect();
+        let jobs: Vec<Value> = jobs.iter().enumerate().map(|job| self.job(job)).collect();
+        self.answer(&json!({"jobs": jobs}));
+    }
+
+    fn job(&self, (index, (state, reason, restart)): (usize, &(&str, &str, u32))) -> Value {
+        json!({"name": format!("sealbench-{}-0", self.id), "job_id": 5, "array_task_id": index, "job_state": state,
+               "state_reason": reason, "nodes": if *state == "PENDING" { "" } else { "n0" }, "restart_cnt": restart})
+    }
+
+    /// What squeue prints from now on.
+    fn answer(&self, document: &Value) {
         let file = self.home.path("queue.json");
-        fs::write(self.home.path("queue.new"), json!({"jobs": jobs}).to_string()).unwrap();
+        fs::write(self.home.path("queue.new"), document.to_string()).unwrap();
         fs::rename(self.home.path("queue.new"), &file).unwrap();
         self.stand_in("squeue", &format!("cat '{}'", file.display()));
     }
@@ -433,6 +439,46 @@ fn a_job_that_is_not_bound_to_its_cores_is_no_measurement() {
     submitted.queue(&[("FAILED", "NonZeroExitCode", 0)]);
     let ended = submitted.collect("").fails(1, &["1 of 1 elements have no valid record"]);
     assert!(ended.stdout.contains("the cluster does not bind jobs"), "{}", ended.stdout);
+}
+
+#[test]
+fn elements_that_slurm_has_forgotten_are_not_taken_for_those_that_still_wait() {
+    let submitted = Submitted::new(3, 0.0, "--exclusive");
+    submitted.deliver(0, 0);
+    for tasks in ["1-2", "1,..."] {
+        let mut rest = submitted.job((0, &("PENDING", "Resources", 0)));
+        (rest["array_task_id"], rest["array_task_string"]) = (Value::Null, tasks.into());
+        submitted.answer(&json!({"jobs": [rest]}));
+        let ended = submitted.collect("--settle 0");
+        assert!(ended.stdout.contains("1 of 3 elements collected"), "{tasks}: {}", ended.stdout);
+    }
+    assert_eq!(submitted.restarts(), [0]);
+}
+
+#[test]
+fn one_that_is_held_takes_nobody_along() {
+    let submitted = Submitted::new(2, 0.0, "--exclusive");
+    submitted.queue(&[("PENDING", "JobHeldAdmin", 0), ("PENDING", "Priority", 0)]);
+    submitted.stand_in("scancel", &format!("echo \"$@\" >> '{}'", submitted.home.path("cancelled").display()));
+    let waiting = submitted.spawn("scale slurm --collect shared --wait --poll 0.1 --give-up-after 0 --settle 0");
+    wait_for("progress", || said(&submitted.home, "stderr").contains("1 JobHeldAdmin; 1 Priority"));
+    std::thread::sleep(Duration::from_millis(500));
+    assert!(!submitted.home.path("cancelled").exists());
+    // When the others are done, the one that is held is given up.
+    submitted.deliver(1, 0);
+    submitted.queue(&[("PENDING", "JobHeldAdmin", 0), ("COMPLETED", "None", 0)]);
+    wait_for("giving up", || submitted.home.path("cancelled").exists());
+    submitted.queue(&[("CANCELLED", "None", 0), ("COMPLETED", "None", 0)]);
+    assert_eq!(waiting.wait_with_output().unwrap().status.code(), Some(1), "{}", said(&submitted.home, "stderr"));
+}
+
+#[test]
+fn nothing_is_submitted_that_could_not_be_watched() {
+    let home = submitting("");
+    stand_in(&home, "squeue", "echo 'JOBID PARTITION'");
+    let ended = Ended::from(with_stand_ins(&home, SUBMIT).output().unwrap());
+    ended.fails(1, &["squeue --json printed no JSON", "21.08"]);
+    assert!(!home.path("sbatched").exists());
 }
 
 #[test]

@@ -68,9 +68,14 @@ impl Origin {
 impl SearchPath {
     /// The search path that the environment asks for; a relative directory is taken from the current one.
     pub fn from_env() -> anyhow::Result<SearchPath> {
+        SearchPath::with_home(&home::home()?)
+    }
+
+    /// The same with another home directory.
+    pub fn with_home(home: &Path) -> anyhow::Result<SearchPath> {
         let environment = env::var_os("FIL_PROOFS_PARAMETER_CACHE").filter(|value| !value.is_empty());
         let environment = environment.map(std::path::absolute).transpose()?;
-        Ok(SearchPath::new(environment, &std::path::absolute(home::home()?)?))
+        Ok(SearchPath::new(environment, &std::path::absolute(home)?))
     }
 
     /// The environment's directory, if it names one, then `params` in the home directory, then rust-fil-proofs' default.
@@ -339,6 +344,13 @@ mod tests {
         let dirs =
             dirs.iter().map(|path| SearchDir { path: path.to_path_buf(), origin: Origin::Environment }).collect();
         locate(&shape(), &SearchPath { dirs, digests: Digests::uncached() }, &mut |_, _, _| ())
+    }
+
+    #[test]
+    fn another_home_is_searched_in_place_of_the_users() {
+        let home = tempfile::tempdir().unwrap();
+        let dirs = SearchPath::with_home(home.path()).unwrap().dirs;
+        assert!(dirs.iter().any(|dir| dir.path == params_dir(home.path()) && dir.origin == Origin::Home), "{dirs:?}");
     }
 
     /// A directory with valid development files of the 2 KiB shape.

@@ -94,7 +94,7 @@ fn of_logs(rate: &overlap::Rate, logs: &[Record], skus: &[String]) -> Result<Rat
     if rate.cores.is_none() {
         return Err(without_cores(first, rate.phase));
     }
-    from_entry(&Entry {
+    let rate = from_entry(&Entry {
         place: format!("run {}", first.escape_debug()),
         phase: rate.phase,
         skus: skus.to_vec(),
@@ -115,7 +115,9 @@ fn of_logs(rate: &overlap::Rate, logs: &[Record], skus: &[String]) -> Result<Rat
             Together::Concurrent => Some(true),
             Together::NotConcurrent => Some(false),
         },
-    })
+    })?;
+    // One execution in a log was measured all the same.
+    Ok(Rate { typed: false, ..rate })
 }
 
 /// The times of the repeats that all instances have, those of one repeat after those of another.
@@ -320,6 +322,10 @@ mod tests {
             members: [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1)].map(member).to_vec(),
         };
         assert_eq!(by_repeat(&rate, &logs), [10.0, 11.0, 20.0, 21.0]);
+        // A single execution is a measurement, which a typed figure would displace.
+        let single = overlap::Rate { instances: 1, members: vec![member((0, 0))], ..rate };
+        let single = of_logs(&single, &logs, &[]).unwrap();
+        assert_eq!((single.n, single.typed), (1, false));
     }
 
     #[test]

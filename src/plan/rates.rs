@@ -15,6 +15,9 @@ const TOLERANCE: f64 = 0.035;
 /// What converting a time to a rate may change.
 const ROUNDING: f64 = 1e-9;
 
+/// Partitions that p4 proves at once unless a rate says otherwise.
+pub const PARTITIONS_AT_ONCE: u32 = 10;
+
 /// What was typed disagrees with what was measured if it differs by more than this from the mean.
 const SLIP: f64 = 0.02;
 
@@ -161,7 +164,8 @@ impl Rate {
 
     /// What it is a rate of, whatever ran beside it.
     fn thing(&self) -> (Phase, u32, u32, Option<u32>) {
-        (self.phase, self.cores, self.batch, self.partitions_at_once)
+        let at_once = self.partitions_at_once.unwrap_or(PARTITIONS_AT_ONCE);
+        (self.phase, self.cores, self.batch, (self.phase == Phase::P4).then_some(at_once))
     }
 
     /// Whether both, two typed figures or two from samples, are about the same thing.
@@ -494,6 +498,18 @@ pub(crate) mod tests {
             let given = order.map(|place| [&samples(2), &typed, &samples(4)][place].clone());
             assert_eq!(settle(given.to_vec(), &BOX).unwrap().rates, std::slice::from_ref(&typed), "{order:?}");
         }
+    }
+
+    #[test]
+    fn ten_partitions_at_once_need_not_be_said() {
+        let p4 = |minutes: &[f64], at_once| {
+            from_entry(&Entry { partitions_at_once: at_once, ..entry(Phase::P4, 21, minutes, 1) }).unwrap()
+        };
+        let typed = p4(&[90.0], None);
+        let settled = settle(vec![typed.clone(), p4(&[77.0; 3], Some(10))], &BOX).unwrap();
+        assert_eq!(settled.rates, std::slice::from_ref(&typed));
+        assert_eq!(settled.warnings.len(), 1, "{:?}", settled.warnings);
+        assert_eq!(settle(vec![typed, p4(&[77.0; 3], Some(5))], &BOX).unwrap().rates.len(), 2);
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub struct ParamsOrder<'a> {
 ///
 /// What is there but damaged or of unknown origin is never replaced unasked.
 pub fn parameters(spec: &Spec, setup: &Setup<'_>, home: &Path, voice: &mut Voice) -> anyhow::Result<PathBuf> {
-    let search = SearchPath::from_env()?;
+    let search = SearchPath::with_home(home)?;
     if let Some(usable) = locate(spec, &search, voice) {
         return Ok(usable);
     }

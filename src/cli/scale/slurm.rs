@@ -25,7 +25,7 @@ use crate::scale::slurm::queue::Queue;
 use crate::scale::slurm::script as batch;
 use crate::scale::slurm::submission::{self, PROGRAM, Submission};
 use crate::scale::slurm::verdict;
-use crate::scale::slurm::wait::{Patience, wait};
+use crate::scale::slurm::wait::{Patience, Waited, wait};
 use crate::scale::slurm::{client, element};
 use crate::sector::Seed;
 use crate::store::Store;
@@ -159,6 +159,8 @@ fn start(args: &SlurmArgs, dir: &Path, json: Option<Promised>) -> anyhow::Result
     // One that cannot be opened is known before anything runs.
     Store::open(&home()?)?;
     let submission = prepare(args, dir)?;
+    // Who cannot ask what became of jobs should not submit any.
+    client::squeue(&submission)?;
     let signals = Signals::install()?;
     submit(&submission, dir, &signals)?;
     if args.detach {
@@ -177,16 +179,17 @@ fn finish(
     json: Option<Promised>,
 ) -> anyhow::Result<()> {
     let store = Store::open(&home()?)?;
-    let (queue, interrupted) = match signals {
+    let (queue, interrupted, silence) = match signals {
         Some(signals) => {
-            let waited = wait(submission, patience(args), signals, &mut tell)?;
-            (Some(waited.queue), waited.interrupted)
+            let Waited { queue, interrupted, silence } = wait(submission, patience(args), signals, &mut tell);
+            (Some(queue).filter(|_| silence.is_none()), interrupted, silence)
         }
-        None => (ask(submission), None),
+        None => (ask(submission), None, None),
     };
     let source = Source { submission, dir, queue: queue.as_ref(), store: &store };
     let collection = settled(&source, args.settle, &|| signals.is_some_and(|signals| signals.stops() > 0))?;
     report(submission, &collection, json)?;
+    silence.map_or(Ok(()), Err)?;
     match interrupted {
         Some(left) => Err(interruption(submission, &left)),
         None if !collection.unsettled.is_empty() => {

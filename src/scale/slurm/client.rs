@@ -26,8 +26,8 @@ pub fn sbatch(arguments: &[String]) -> anyhow::Result<String> {
 
 /// What Slurm knows of a submission's jobs.
 pub fn squeue(submission: &Submission) -> anyhow::Result<Queue> {
-    // Later versions leave out jobs that are over unless they are asked for.
-    Queue::parse(&run("squeue", &["--json".to_string(), "--states=all".to_string()])?, submission)
+    // Later versions leave out jobs that are over, or in partitions that are hidden, unless they are asked for.
+    Queue::parse(&run("squeue", &["--json", "--all", "--states=all"].map(str::to_string))?, submission)
 }
 
 /// Cancels all jobs of these arrays, none of which need exist. What could not be is returned, with the reason.

@@ -87,7 +87,10 @@ pub fn collect(source: &Source, is_last: bool) -> anyhow::Result<Collection> {
     let starts = starts(dir)?;
     for (id, _) in submission.elements() {
         let found = found.remove(&id).unwrap_or_default();
-        let job = queue.and_then(|queue| queue.job(id));
+        let is_sure = queue.is_some_and(|queue| queue.is_sure_of(id));
+        let has_ended = !is_sure && found.has_delivered(None, starts.get(&id));
+        // Slurm may list one that it has forgotten with those that still wait.
+        let job = queue.and_then(|queue| queue.job(id)).filter(|_| !has_ended);
         if let Some(job) = job.filter(|job| !job.is_over()) {
             let on = if job.nodes.is_empty() { job.reason.clone() } else { job.nodes.clone() };
             collection.live.insert(id, format!("{} {on}", job.state));

@@ -109,10 +109,12 @@ fn ask(point: &Point, repeats: u32, terms: &Terms) -> Ask {
         seconds += fit::trial_seconds(point);
     }
     let minutes = ((seconds * terms.time_factor + TIME_BASE_S) / 60.0).ceil() as u64;
+    // Instances that share cores take what the node has.
+    let instances = if point.placement.share { 1 } else { point.instances };
     Ask {
-        cpus: point.instances * point.cores,
+        cpus: instances * point.cores,
         // How many hardware threads a core has is known on the node only.
-        exclusive: terms.exclusive || point.placement.smt,
+        exclusive: terms.exclusive || point.placement.smt || point.placement.share,
         smt: point.placement.smt,
         memory_mib: memory.div_ceil(1 << 20).next_power_of_two(),
         minutes: minutes.next_power_of_two(),

@@ -70,7 +70,36 @@ pub struct Job {
 pub struct Queue {
     tasks: BTreeMap<ElementId, Job>,
     /// What an array's elements that have no job of their own yet are: Slurm lists them as one.
-    rest: BTreeMap<usize, Job>,
+    rest: BTreeMap<usize, Rest>,
+}
+
+/// Elements that Slurm lists as one.
+#[derive(Clone, Debug)]
+struct Rest {
+    job: Job,
+    /// Which they are, if it says so in full. The others have had a job of their own, which it may have forgotten.
+    tasks: Option<Tasks>,
+}
+
+/// Numbers as Slurm writes those of an array: "1,4-7,10-20:2%5", of which the last is how many may run at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tasks(Vec<(u64, u64, u64)>);
+
+impl Tasks {
+    /// `None` for what is cut short ("...") or no list.
+    fn parse(text: &str) -> Option<Tasks> {
+        let range = |part: &str| -> Option<(u64, u64, u64)> {
+            let (range, step) = part.split_once(':').unwrap_or((part, "1"));
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            Some((first.parse().ok()?, last.parse().ok()?, step.parse().ok().filter(|&step| step > 0)?))
+        };
+        let numbers = text.split('%').next()?;
+        numbers.split(',').map(range).collect::<Option<_>>().map(Tasks)
+    }
+
+    fn contains(&self, task: u64) -> bool {
+        self.0.iter().any(|&(first, last, step)| (first..=last).contains(&task) && (task - first).is_multiple_of(step))
+    }
 }
 
 impl Job {
@@ -141,15 +170,25 @@ impl Queue {
             let found = of(job);
             match number(&job["array_task_id"]) {
                 Some(index) => keep(&mut queue.tasks, ElementId { array, index: index as usize }, found),
-                None => keep(&mut queue.rest, array, found),
+                None => {
+                    let rest = Rest { job: found, tasks: job["array_task_string"].as_str().and_then(Tasks::parse) };
+                    keep(&mut queue.rest, array, rest);
+                }
             }
         }
         Ok(queue)
     }
 
-    /// The job of an element, if Slurm knows one.
+    /// The job of an element, if Slurm knows one. Where it does not say which elements are still together, all that have none of their own are.
     pub fn job(&self, element: ElementId) -> Option<&Job> {
-        self.tasks.get(&element).or_else(|| self.rest.get(&element.array))
+        let rest = || self.rest.get(&element.array).filter(|rest| rest.has(element).unwrap_or(true));
+        self.tasks.get(&element).or_else(|| rest().map(|rest| &rest.job))
+    }
+
+    /// Whether what [`Queue::job`] gives is the element's beyond doubt.
+    pub fn is_sure_of(&self, element: ElementId) -> bool {
+        let rest = || self.rest.get(&element.array).and_then(|rest| rest.has(element)).unwrap_or(false);
+        self.tasks.contains_key(&element) || rest()
     }
 
     /// Whether an element runs or will run.
@@ -165,9 +204,28 @@ impl Queue {
     }
 }
 
+impl Rest {
+    /// Whether an element is one of them, if that is known.
+    fn has(&self, element: ElementId) -> Option<bool> {
+        self.tasks.as_ref().map(|tasks| tasks.contains(element.index as u64))
+    }
+}
+
+impl AsRef<Job> for Job {
+    fn as_ref(&self) -> &Job {
+        self
+    }
+}
+
+impl AsRef<Job> for Rest {
+    fn as_ref(&self) -> &Job {
+        &self.job
+    }
+}
+
 /// An array that was submitted twice has two jobs of an element: the one that goes on counts, else the later one.
-fn keep<K: Ord>(jobs: &mut BTreeMap<K, Job>, key: K, job: Job) {
-    let rank = |job: &Job| (!job.is_over(), job.id);
+fn keep<K: Ord, J: AsRef<Job>>(jobs: &mut BTreeMap<K, J>, key: K, job: J) {
+    let rank = |job: &J| (!job.as_ref().is_over(), job.as_ref().id);
     if jobs.get(&key).is_none_or(|known| rank(known) < rank(&job)) {
         jobs.insert(key, job);
     }
@@ -258,6 +316,25 @@ mod tests {
             assert!(old.is_over() && old.ending().contains(ending), "{}", old.ending());
             assert_eq!((old.nodes.as_str(), old.restart), ("n1", 2));
         }
+    }
+
+    #[test]
+    fn the_rest_of_an_array_are_those_that_slurm_says_it_is() {
+        let rest = |tasks: &str| {
+            queue(
+                json!([{"name": "sealbench-s-0", "job_id": 7, "array_task_id": null, "array_task_string": tasks, "job_state": "PENDING"}]),
+            )
+        };
+        let has = |tasks: &str| [0, 1, 2].map(|index| rest(tasks).job(id(index)).is_some());
+        assert_eq!(has("1-2"), [false, true, true]);
+        assert_eq!(has("0,2%1"), [true, false, true]);
+        assert_eq!(has("0-2:2"), [true, false, true]);
+        // A list that is cut short may mean any.
+        for tasks in ["1,...", "", "0x6", "2-1:0"] {
+            assert_eq!(has(tasks), [true; 3], "{tasks}");
+            assert!(!rest(tasks).is_sure_of(id(1)));
+        }
+        assert!(rest("1-2").is_sure_of(id(1)) && !rest("1-2").is_sure_of(id(0)));
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub struct Waited {
     pub queue: Queue,
     /// A signal ended it, and the jobs were cancelled; but those of these arrays could not be.
     pub interrupted: Option<Vec<usize>>,
+    /// Slurm does not answer any more: why the jobs' state is not known.
+    pub silence: Option<anyhow::Error>,
 }
 
 /// One who waits.
@@ -54,17 +56,19 @@ struct Waiter<'a> {
 }
 
 /// Waits until every job is over. A signal cancels what is left. `say` hears of progress and of what holds jobs up.
-pub fn wait(
-    submission: &Submission,
-    patience: Patience,
-    signals: &Signals,
-    say: &mut dyn FnMut(&str),
-) -> anyhow::Result<Waited> {
+pub fn wait(submission: &Submission, patience: Patience, signals: &Signals, say: &mut dyn FnMut(&str)) -> Waited {
     // A second signal would leave the jobs running.
     let _alive = signals.defer_exit();
     let mut waiter = Waiter::new(submission, patience);
     let mut cancelling: Option<(Instant, Vec<usize>)> = None;
-    while !waiter.ask(say)? {
+    loop {
+        match waiter.ask(say) {
+            Ok(true) => break,
+            Err(error) if cancelling.is_none() => {
+                return Waited { queue: waiter.queue, interrupted: None, silence: Some(error) };
+            }
+            Ok(false) | Err(_) => {}
+        }
         let (since, left) = match cancelling.take() {
             None if signals.stops() == 0 => {
                 waiter.pause(signals, false);
@@ -85,7 +89,7 @@ pub fn wait(
         }
         waiter.pause(signals, true);
     }
-    Ok(Waited { queue: waiter.queue, interrupted: cancelling.map(|(_, left)| left) })
+    Waited { queue: waiter.queue, interrupted: cancelling.map(|(_, left)| left), silence: None }
 }
 
 impl<'a> Waiter<'a> {
@@ -209,14 +213,15 @@ impl<'a> Waiter<'a> {
         }
     }
 
-    /// Why an array waits for ever: nothing of it runs, and something waits for what is not there.
+    /// Why an array waits for ever: nothing of it runs, and all that waits does so for what is not there.
     fn stuck_for(&self, array: usize) -> Option<String> {
         let elements = self.submission.elements().filter(|(id, _)| id.array == array);
         let jobs: Vec<_> = elements.filter_map(|(id, _)| self.queue.job(id)).collect();
         if jobs.iter().any(|job| job.is_running()) {
             return None;
         }
-        jobs.iter().find_map(|job| job.stuck()).map(str::to_string)
+        let reasons: Option<Vec<&str>> = jobs.iter().filter(|job| job.waits()).map(|job| job.stuck()).collect();
+        reasons?.first().map(|reason| reason.to_string())
     }
 
     /// Until the next question, or a signal.

@@ -148,6 +148,7 @@ pub struct Factory<'a> {
     arrivals: u64,
     waiting: u64,
     least_batch: u64,
+    most_batch: u64,
     idle_starts: VecDeque<u32>,
     idle_provers: VecDeque<u32>,
     before_p4: VecDeque<u32>,
@@ -186,6 +187,7 @@ impl<'a> Factory<'a> {
             arrivals: 0,
             waiting: 0,
             least_batch: u64::MAX,
+            most_batch: 1,
             idle_starts: VecDeque::new(),
             idle_provers: VecDeque::new(),
             before_p4: VecDeque::new(),
@@ -220,7 +222,9 @@ impl<'a> Factory<'a> {
         let start = layout.lanes.iter().position(|lane| !lane.phases.contains(&Phase::P4));
         let plant = Plant { layout, class, start, second: lane(Phase::P2), prove: lane(Phase::P4) };
         if let Some(start) = plant.start {
-            self.least_batch = self.least_batch.min(u64::from(layout.lanes[start].batch));
+            let batch = u64::from(layout.lanes[start].batch);
+            self.least_batch = self.least_batch.min(batch);
+            self.most_batch = self.most_batch.max(batch);
         }
         self.plants.push(plant);
         self.busy.push(vec![Watched::default(); layout.lanes.len()]);
@@ -264,14 +268,15 @@ impl<'a> Factory<'a> {
         }
     }
 
-    /// The longest way of a sector without waiting, seconds.
+    /// The longest way of a sector that waits for nothing but the rest of its batch, seconds.
     fn way_s(&self) -> f64 {
         let lane_s = |of: fn(&Plant) -> Option<usize>| {
             let longest = self.plants.iter().filter_map(|plant| Some(plant.layout.lanes[of(plant)?].job_s));
             longest.fold(0.0, f64::max)
         };
         let seed = if self.scenario.plans(Phase::C1) { self.scenario.rules.wait_seed_s } else { 0.0 };
-        lane_s(|plant| plant.start) + lane_s(|plant| plant.second) + lane_s(|plant| plant.prove) + seed
+        let fill = (self.most_batch - 1) as f64 * 3600.0 / self.scenario.starts_per_h();
+        fill + lane_s(|plant| plant.start) + lane_s(|plant| plant.second) + lane_s(|plant| plant.prove) + seed
     }
 
     /// Runs until the end.
@@ -757,8 +762,7 @@ impl<'a> Factory<'a> {
         let over = self.end - self.steady;
         let per_day = self.steady_output as f64 / (over as f64 / NS / DAY_S);
         let target = self.scenario.target_per_h * 24.0;
-        let is_long_enough = self.first_sector.is_some_and(|first| first < self.steady);
-        let is_confirmed = is_long_enough.then_some(per_day >= ENOUGH * target);
+        let is_confirmed = self.is_confirmed(target * over as f64 / NS / DAY_S);
         let planned = |place: Place| match place {
             Place::BeforeStart | Place::Moving => true,
             Place::P1 => self.scenario.plans(Phase::P1),
@@ -788,6 +792,16 @@ impl<'a> Factory<'a> {
             output_per_day: self.output,
             trace: self.trace,
         }
+    }
+
+    /// Whether what came out is what was due; `None` where that cannot be said yet.
+    fn is_confirmed(&self, due: f64) -> Option<bool> {
+        self.first_sector.filter(|first| *first < self.steady)?;
+        let (output, batch) = (self.steady_output as f64, self.most_batch as f64);
+        // Where the time begins and ends between two batches, one that is on time may just be outside of it.
+        let whole = (due / batch).floor().max(1.0) * batch;
+        let is_short = output + batch < ENOUGH * due;
+        (is_short || output >= ENOUGH * whole).then_some(!is_short)
     }
 
     fn verdict(&self, is_confirmed: Option<bool>, per_day: f64, target: f64) -> String {

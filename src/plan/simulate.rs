@@ -426,6 +426,21 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_in_reserve_takes_the_layout_of_the_one_that_it_replaces() {
+        let rules = "[rules]\n        repair = '2 days'\n        spares = 3";
+        let text = ALL.replace("[rules]", rules).replace("skus = ['a']\n", "").replace("skus = ['b']\n", "");
+        let other = "        [[sku]]\n        name = 'b'\n        cores = 64\n        memory = '1 TiB'\n";
+        let (mut scenario, purchase) = planned(&text.replace(other, ""));
+        let machines: Vec<u32> = purchase.machines[0].layouts.iter().map(|count| count.machines).collect();
+        assert_eq!(machines, [7, 9], "p1 to c1 and p4");
+        scenario.rules.availability = 0.9;
+        let result = simulate(&scenario, &purchase, 365, 5).unwrap();
+        assert_eq!(result.is_confirmed, Some(true), "{}", result.verdict);
+        let room = 16.0 * 1024_f64.powi(4) * 10.0;
+        assert!((result.scratch[0].room_bytes.unwrap() / room - 1.0).abs() < 0.05, "{:?}", result.scratch);
+    }
+
+    #[test]
     fn a_year_of_a_hundred_machines_comes_out() {
         let (scenario, purchase) = planned(&MONTH.replace("'3 h'", "'32.9 h'"));
         assert_eq!(purchase.total, 100);

@@ -8,7 +8,7 @@ use super::{ENOUGH, Job, Level, NS, Scratch, Simulation, TRACE_DAYS, TRACE_JOBS,
 use crate::measure::stats::bootstrap::SplitMix64;
 use crate::phase::Phase;
 use crate::plan::layout::{MachineLayout, parameter_bytes, slots};
-use crate::plan::purchase::Purchase;
+use crate::plan::purchase::{Machines, Purchase};
 use crate::plan::quantity::DAY_S;
 use crate::plan::scenario::{ProvingPlace, Scenario};
 
@@ -129,13 +129,22 @@ struct Plant<'a> {
     start: Option<usize>,
     second: Option<usize>,
     prove: Option<usize>,
+    /// Machines with this layout that are in reserve.
+    reserve: Vec<u32>,
+}
+
+/// A model of the purchase.
+struct Class<'a> {
+    machines: &'a Machines,
+    /// How many of its machines in reserve could take over now, each with any of its layouts.
+    ready: u32,
 }
 
 /// The machines, the sectors and the calendar.
 pub struct Factory<'a> {
     scenario: &'a Scenario,
     plants: Vec<Plant<'a>>,
-    classes: Vec<String>,
+    classes: Vec<Class<'a>>,
     machines: Vec<Machine>,
     instances: Vec<Instance>,
     sectors: Vec<Sector>,
@@ -152,7 +161,6 @@ pub struct Factory<'a> {
     idle_starts: VecDeque<u32>,
     idle_provers: VecDeque<u32>,
     before_p4: VecDeque<u32>,
-    reserve: Vec<Vec<u32>>,
     writer_free: u64,
     reader_free: u64,
     places: Vec<Watched>,
@@ -174,7 +182,7 @@ impl<'a> Factory<'a> {
         let mut factory = Factory {
             scenario,
             plants: Vec::new(),
-            classes: purchase.machines.iter().map(|machines| machines.sku.clone()).collect(),
+            classes: purchase.machines.iter().map(|machines| Class { machines, ready: machines.spares }).collect(),
             machines: Vec::new(),
             instances: Vec::new(),
             sectors: Vec::new(),
@@ -191,7 +199,6 @@ impl<'a> Factory<'a> {
             idle_starts: VecDeque::new(),
             idle_provers: VecDeque::new(),
             before_p4: VecDeque::new(),
-            reserve: vec![Vec::new(); purchase.machines.len()],
             writer_free: 0,
             reader_free: 0,
             places: vec![Watched::default(); PLACES.len()],
@@ -206,11 +213,9 @@ impl<'a> Factory<'a> {
             traced: Vec::new(),
         };
         for (class, machines) in (0..).zip(&purchase.machines) {
-            let main =
-                machines.layouts.iter().enumerate().max_by_key(|(_, count)| count.machines).map(|(index, _)| index);
-            for (index, count) in machines.layouts.iter().enumerate() {
-                let spares = if Some(index) == main { machines.spares } else { 0 };
-                factory.add_plant(&count.layout, class, count.machines, spares);
+            // A layout may need all that is in reserve.
+            for count in &machines.layouts {
+                factory.add_plant(&count.layout, class, count.machines, machines.spares);
             }
         }
         factory.steady = ns(3.0 * factory.way_s()).min(end / 2);
@@ -220,7 +225,8 @@ impl<'a> Factory<'a> {
     fn add_plant(&mut self, layout: &'a MachineLayout, class: u32, working: u32, spares: u32) {
         let lane = |phase: Phase| layout.lanes.iter().position(|lane| lane.phases.contains(&phase));
         let start = layout.lanes.iter().position(|lane| !lane.phases.contains(&Phase::P4));
-        let plant = Plant { layout, class, start, second: lane(Phase::P2), prove: lane(Phase::P4) };
+        let plant =
+            Plant { layout, class, start, second: lane(Phase::P2), prove: lane(Phase::P4), reserve: Vec::new() };
         if let Some(start) = plant.start {
             let batch = u64::from(layout.lanes[start].batch);
             self.least_batch = self.least_batch.min(batch);
@@ -264,7 +270,7 @@ impl<'a> Factory<'a> {
         }
         self.machines.push(Machine { layout, class, is_up: true, accepts, lanes, groups, parked: Vec::new() });
         if !accepts {
-            self.reserve[class as usize].push(number);
+            self.plants[layout as usize].reserve.push(number);
         }
     }
 
@@ -679,18 +685,19 @@ impl<'a> Factory<'a> {
         self.enter_in(seconds, Event::Down(machine));
     }
 
-    /// A machine fails: what it was at is lost, one in reserve takes over what comes.
+    /// A machine fails: what it was at is lost, one in reserve takes over its layout and what comes.
     fn down(&mut self, number: u32) {
         self.machine_failures += 1;
         let machine = &mut self.machines[number as usize];
         machine.is_up = false;
-        let class = machine.class as usize;
+        let (layout, class) = (machine.layout as usize, machine.class as usize);
         let instances: Vec<u32> = machine.lanes.iter().flat_map(|lane| lane.instances.iter().copied()).collect();
         for instance in instances {
             self.instances[instance as usize].job += 1;
         }
-        let accepted = self.machines[number as usize].accepts;
-        if let Some(reserve) = self.reserve[class].pop_if(|_| accepted) {
+        let is_ready = self.classes[class].ready > 0;
+        if let Some(reserve) = self.plants[layout].reserve.pop_if(|_| is_ready) {
+            self.classes[class].ready -= 1;
             self.machines[number as usize].accepts = false;
             self.machines[reserve as usize].accepts = true;
             self.enter_failure(reserve);
@@ -717,7 +724,8 @@ impl<'a> Factory<'a> {
             self.enter_failure(number);
             self.unpark(number);
         } else {
-            self.reserve[machine.class as usize].push(number);
+            self.plants[machine.layout as usize].reserve.push(number);
+            self.classes[machine.class as usize].ready += 1;
         }
     }
 
@@ -826,7 +834,7 @@ impl<'a> Factory<'a> {
             let machines = machines.count() as f64;
             for (lane, busy) in plant.layout.lanes.iter().zip(&self.busy[index]) {
                 let share = busy.mean(self.end, over) / (machines * f64::from(lane.instances)).max(1.0);
-                let sku = self.classes[plant.class as usize].clone();
+                let sku = self.classes[plant.class as usize].machines.sku.clone();
                 all.push(Utilisation { sku, lane: lane.label(), share });
             }
         }
@@ -836,15 +844,16 @@ impl<'a> Factory<'a> {
     fn scratch_levels(&self, over: u64) -> Vec<Scratch> {
         let bytes = self.scenario.needs.scratch;
         let of = |(class, level): (usize, &Watched)| {
-            let sku = self.classes[class].clone();
-            let volumes = &self.scenario.skus.iter().find(|other| other.name == sku)?.volumes;
+            let Machines { sku, spares, .. } = self.classes[class].machines;
+            let volumes = &self.scenario.skus.iter().find(|other| other.name == *sku)?.volumes;
             let slots: f64 = volumes.iter().map(|volume| f64::from(slots(self.scenario, volume.size))).sum();
             let starts = |machine: &&Machine| {
                 machine.class as usize == class && self.plants[machine.layout as usize].start.is_some()
             };
-            let machines = self.machines.iter().filter(starts).count() as f64;
-            (machines > 0.0).then(|| Scratch {
-                sku,
+            let working = self.machines.iter().filter(|machine| machine.accepts).filter(starts).count();
+            let machines = working as f64 + f64::from(*spares);
+            (working > 0).then(|| Scratch {
+                sku: sku.clone(),
                 mean_bytes: level.mean(self.end, over) * bytes,
                 peak_bytes: level.peak() as f64 * bytes,
                 room_bytes: (!volumes.is_empty()).then_some(slots * bytes * machines),

@@ -365,6 +365,17 @@ mod tests {
     }
 
     #[test]
+    fn shared_storage_that_is_slow_but_fast_enough_is_judged() {
+        let rest = "        [[rate]]\n        phase = 'p2'\n        cores = 16\n        time = '30 min'\n";
+        let text = MONTH.replace("1 PiB per month", "1 sectors per day").replace("'3 h'", "'30 min'");
+        let text = text.replace("['p1']", "['p1', 'p2']") + rest + "[shared]\nwrite = '1 MiB/s'";
+        let (scenario, purchase) = planned(&text);
+        let result = simulate(&scenario, &purchase, 30, 1).unwrap();
+        assert!(result.first_sector_h.unwrap() > 9.0, "{:?}", result.first_sector_h);
+        assert_eq!(result.is_confirmed, Some(true), "{}", result.verdict);
+    }
+
+    #[test]
     fn small_plans_that_are_short_are_refuted() {
         for (target, batch, half, nearly) in
             [("1 sectors/day", 1, "48 h", "25 h"), ("8 sectors/day", 16, "96 h", "50 h")]

@@ -282,7 +282,15 @@ impl<'a> Factory<'a> {
         };
         let seed = if self.scenario.plans(Phase::C1) { self.scenario.rules.wait_seed_s } else { 0.0 };
         let fill = (self.most_batch - 1) as f64 * 3600.0 / self.scenario.starts_per_h();
-        fill + lane_s(|plant| plant.start) + lane_s(|plant| plant.second) + lane_s(|plant| plant.prove) + seed
+        let lanes = lane_s(|plant| plant.start) + lane_s(|plant| plant.second) + lane_s(|plant| plant.prove);
+        fill + lanes + seed + self.move_s().unwrap_or(0.0)
+    }
+
+    /// How long a finished sector takes to the shared storage; `None` where nothing is moved or no rate is known.
+    fn move_s(&self) -> Option<f64> {
+        let needs = &self.scenario.needs;
+        let write = self.scenario.shared.write.filter(|_| self.scenario.plans(Phase::P2))?;
+        Some((needs.finished + needs.c1_output) / write)
     }
 
     /// Runs until the end.
@@ -632,15 +640,10 @@ impl<'a> Factory<'a> {
             self.failed_sectors += 1;
             return self.leave(sector);
         }
-        let bytes = if self.scenario.plans(Phase::P2) {
-            self.scenario.needs.finished + self.scenario.needs.c1_output
-        } else {
-            0.0
-        };
         self.enter_place(Place::Moving, 1);
-        match self.scenario.shared.write.filter(|_| bytes > 0.0) {
-            Some(write) => {
-                self.writer_free = self.writer_free.max(self.now).saturating_add(ns(bytes / write));
+        match self.move_s() {
+            Some(seconds) => {
+                self.writer_free = self.writer_free.max(self.now).saturating_add(ns(seconds));
                 self.calendar.enter(self.writer_free, Event::Moved(sector));
             }
             None => self.moved(sector),

@@ -17,7 +17,7 @@ use factory::Factory;
 /// Nanoseconds of a second.
 const NS: f64 = 1e9;
 
-/// Share of the target that the steady output has to reach: an even pace and whole days leave less than a hundredth open.
+/// Share of the target that the steady output has to reach, in whole batches.
 const ENOUGH: f64 = 0.99;
 
 /// Most days of a simulation: a hundred years.
@@ -43,7 +43,8 @@ pub struct Simulation {
     pub output_per_day: Vec<u32>,
     /// When the first sector was finished, hours; `None` if none was.
     pub first_sector_h: Option<f64>,
-    /// From when on the figures below are counted, hours: three times the way of a sector, at most half of the time.
+    /// From when on the figures below are counted, hours: three times the way of a sector with the filling of its batch, at most half of
+    /// the time.
     pub steady_from_h: f64,
     /// Finished sectors per day from then on.
     pub steady_per_day: f64,
@@ -324,6 +325,78 @@ mod tests {
         assert_eq!(simulate(&scenario, &purchase, 1, 1).unwrap().is_confirmed, None);
     }
 
+    /// One machine that runs p1 on as few or as many sectors at once.
+    fn small(target: &str, batch: u32, time: &str) -> (Scenario, Purchase) {
+        planned(&format!(
+            "
+            target = '{target}'
+            minimise = 'machines'
+            phases = ['p1']
+            [[sku]]
+            name = 'box'
+            cores = 32
+            memory = '4 TiB'
+            [[rate]]
+            phase = 'p1'
+            cores = 32
+            batch = {batch}
+            time = '{time}'
+            "
+        ))
+    }
+
+    #[test]
+    fn a_sector_just_outside_of_the_time_does_not_refute_a_small_plan() {
+        let (scenario, purchase) = small("1 sectors/day", 1, "13.2 h");
+        let result = simulate(&scenario, &purchase, 30, 1).unwrap();
+        assert!(result.steady_per_day < ENOUGH, "{}", result.steady_per_day);
+        assert_eq!(result.is_confirmed, Some(true), "{}", result.verdict);
+    }
+
+    #[test]
+    fn large_batches_of_a_small_target_come_out() {
+        let (scenario, purchase) = small("8 sectors/day", 16, "12 h");
+        for days in [15, 30, 31, 365] {
+            let result = simulate(&scenario, &purchase, days, 1).unwrap();
+            assert_eq!(result.first_sector_h, Some(57.0));
+            assert_eq!(result.is_confirmed, Some(true), "{days} days: {}", result.verdict);
+        }
+        assert_eq!(simulate(&scenario, &purchase, 4, 1).unwrap().is_confirmed, None);
+    }
+
+    #[test]
+    fn shared_storage_that_is_slow_but_fast_enough_is_judged() {
+        let rest = "        [[rate]]\n        phase = 'p2'\n        cores = 16\n        time = '30 min'\n";
+        let text = MONTH.replace("1 PiB per month", "1 sectors per day").replace("'3 h'", "'30 min'");
+        let text = text.replace("['p1']", "['p1', 'p2']") + rest + "[shared]\nwrite = '1 MiB/s'";
+        let (scenario, purchase) = planned(&text);
+        let result = simulate(&scenario, &purchase, 30, 1).unwrap();
+        assert!(result.first_sector_h.unwrap() > 9.0, "{:?}", result.first_sector_h);
+        assert_eq!(result.is_confirmed, Some(true), "{}", result.verdict);
+    }
+
+    #[test]
+    fn small_plans_that_are_short_are_refuted() {
+        for (target, batch, half, nearly) in
+            [("1 sectors/day", 1, "48 h", "25 h"), ("8 sectors/day", 16, "96 h", "50 h")]
+        {
+            let (scenario, _) = small(target, batch, "12 h");
+            let simulated = |time: &str, days: u32| {
+                let (_, slow) = small("1 sectors/month", batch, time);
+                assert_eq!(slow.total, 1);
+                simulate(&scenario, &slow, days, 1).unwrap()
+            };
+            for days in 1..60 {
+                let result = simulated(half, days);
+                assert_ne!(result.is_confirmed, Some(true), "{days} days: {}", result.verdict);
+            }
+            for (time, days) in [(half, 60), (nearly, 365)] {
+                let result = simulated(time, days);
+                assert_eq!(result.is_confirmed, Some(false), "{}", result.verdict);
+            }
+        }
+    }
+
     #[test]
     fn what_would_take_too_long_is_refused() {
         let (scenario, purchase) = planned(ALL);
@@ -361,6 +434,21 @@ mod tests {
         assert!(without.machine_failures > 50 && with.machine_failures > 50, "{with:?}");
         assert_eq!(without.is_confirmed, Some(false), "{}", without.verdict);
         assert_eq!(with.is_confirmed, Some(true), "{}", with.verdict);
+    }
+
+    #[test]
+    fn a_machine_in_reserve_takes_the_layout_of_the_one_that_it_replaces() {
+        let rules = "[rules]\n        repair = '2 days'\n        spares = 3";
+        let text = ALL.replace("[rules]", rules).replace("skus = ['a']\n", "").replace("skus = ['b']\n", "");
+        let other = "        [[sku]]\n        name = 'b'\n        cores = 64\n        memory = '1 TiB'\n";
+        let (mut scenario, purchase) = planned(&text.replace(other, ""));
+        let machines: Vec<u32> = purchase.machines[0].layouts.iter().map(|count| count.machines).collect();
+        assert_eq!(machines, [7, 9], "p1 to c1 and p4");
+        scenario.rules.availability = 0.9;
+        let result = simulate(&scenario, &purchase, 365, 5).unwrap();
+        assert_eq!(result.is_confirmed, Some(true), "{}", result.verdict);
+        let room = 16.0 * 1024_f64.powi(4) * 10.0;
+        assert!((result.scratch[0].room_bytes.unwrap() / room - 1.0).abs() < 0.05, "{:?}", result.scratch);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::{ENOUGH, Job, Level, NS, Scratch, Simulation, TRACE_DAYS, TRACE_JOBS,
 use crate::measure::stats::bootstrap::SplitMix64;
 use crate::phase::Phase;
 use crate::plan::layout::{MachineLayout, parameter_bytes, slots};
-use crate::plan::purchase::Purchase;
+use crate::plan::purchase::{Machines, Purchase};
 use crate::plan::quantity::DAY_S;
 use crate::plan::scenario::{ProvingPlace, Scenario};
 
@@ -129,13 +129,22 @@ struct Plant<'a> {
     start: Option<usize>,
     second: Option<usize>,
     prove: Option<usize>,
+    /// Machines with this layout that are in reserve.
+    reserve: Vec<u32>,
+}
+
+/// A model of the purchase.
+struct Class<'a> {
+    machines: &'a Machines,
+    /// How many of its machines in reserve could take over now, each with any of its layouts.
+    ready: u32,
 }
 
 /// The machines, the sectors and the calendar.
 pub struct Factory<'a> {
     scenario: &'a Scenario,
     plants: Vec<Plant<'a>>,
-    classes: Vec<String>,
+    classes: Vec<Class<'a>>,
     machines: Vec<Machine>,
     instances: Vec<Instance>,
     sectors: Vec<Sector>,
@@ -148,10 +157,10 @@ pub struct Factory<'a> {
     arrivals: u64,
     waiting: u64,
     least_batch: u64,
+    most_batch: u64,
     idle_starts: VecDeque<u32>,
     idle_provers: VecDeque<u32>,
     before_p4: VecDeque<u32>,
-    reserve: Vec<Vec<u32>>,
     writer_free: u64,
     reader_free: u64,
     places: Vec<Watched>,
@@ -173,7 +182,7 @@ impl<'a> Factory<'a> {
         let mut factory = Factory {
             scenario,
             plants: Vec::new(),
-            classes: purchase.machines.iter().map(|machines| machines.sku.clone()).collect(),
+            classes: purchase.machines.iter().map(|machines| Class { machines, ready: machines.spares }).collect(),
             machines: Vec::new(),
             instances: Vec::new(),
             sectors: Vec::new(),
@@ -186,10 +195,10 @@ impl<'a> Factory<'a> {
             arrivals: 0,
             waiting: 0,
             least_batch: u64::MAX,
+            most_batch: 1,
             idle_starts: VecDeque::new(),
             idle_provers: VecDeque::new(),
             before_p4: VecDeque::new(),
-            reserve: vec![Vec::new(); purchase.machines.len()],
             writer_free: 0,
             reader_free: 0,
             places: vec![Watched::default(); PLACES.len()],
@@ -204,11 +213,9 @@ impl<'a> Factory<'a> {
             traced: Vec::new(),
         };
         for (class, machines) in (0..).zip(&purchase.machines) {
-            let main =
-                machines.layouts.iter().enumerate().max_by_key(|(_, count)| count.machines).map(|(index, _)| index);
-            for (index, count) in machines.layouts.iter().enumerate() {
-                let spares = if Some(index) == main { machines.spares } else { 0 };
-                factory.add_plant(&count.layout, class, count.machines, spares);
+            // A layout may need all that is in reserve.
+            for count in &machines.layouts {
+                factory.add_plant(&count.layout, class, count.machines, machines.spares);
             }
         }
         factory.steady = ns(3.0 * factory.way_s()).min(end / 2);
@@ -218,9 +225,12 @@ impl<'a> Factory<'a> {
     fn add_plant(&mut self, layout: &'a MachineLayout, class: u32, working: u32, spares: u32) {
         let lane = |phase: Phase| layout.lanes.iter().position(|lane| lane.phases.contains(&phase));
         let start = layout.lanes.iter().position(|lane| !lane.phases.contains(&Phase::P4));
-        let plant = Plant { layout, class, start, second: lane(Phase::P2), prove: lane(Phase::P4) };
+        let plant =
+            Plant { layout, class, start, second: lane(Phase::P2), prove: lane(Phase::P4), reserve: Vec::new() };
         if let Some(start) = plant.start {
-            self.least_batch = self.least_batch.min(u64::from(layout.lanes[start].batch));
+            let batch = u64::from(layout.lanes[start].batch);
+            self.least_batch = self.least_batch.min(batch);
+            self.most_batch = self.most_batch.max(batch);
         }
         self.plants.push(plant);
         self.busy.push(vec![Watched::default(); layout.lanes.len()]);
@@ -260,18 +270,27 @@ impl<'a> Factory<'a> {
         }
         self.machines.push(Machine { layout, class, is_up: true, accepts, lanes, groups, parked: Vec::new() });
         if !accepts {
-            self.reserve[class as usize].push(number);
+            self.plants[layout as usize].reserve.push(number);
         }
     }
 
-    /// The longest way of a sector without waiting, seconds.
+    /// The longest way of a sector that waits for nothing but the rest of its batch, seconds.
     fn way_s(&self) -> f64 {
         let lane_s = |of: fn(&Plant) -> Option<usize>| {
             let longest = self.plants.iter().filter_map(|plant| Some(plant.layout.lanes[of(plant)?].job_s));
             longest.fold(0.0, f64::max)
         };
         let seed = if self.scenario.plans(Phase::C1) { self.scenario.rules.wait_seed_s } else { 0.0 };
-        lane_s(|plant| plant.start) + lane_s(|plant| plant.second) + lane_s(|plant| plant.prove) + seed
+        let fill = (self.most_batch - 1) as f64 * 3600.0 / self.scenario.starts_per_h();
+        let lanes = lane_s(|plant| plant.start) + lane_s(|plant| plant.second) + lane_s(|plant| plant.prove);
+        fill + lanes + seed + self.move_s().unwrap_or(0.0)
+    }
+
+    /// How long a finished sector takes to the shared storage; `None` where nothing is moved or no rate is known.
+    fn move_s(&self) -> Option<f64> {
+        let needs = &self.scenario.needs;
+        let write = self.scenario.shared.write.filter(|_| self.scenario.plans(Phase::P2))?;
+        Some((needs.finished + needs.c1_output) / write)
     }
 
     /// Runs until the end.
@@ -621,15 +640,10 @@ impl<'a> Factory<'a> {
             self.failed_sectors += 1;
             return self.leave(sector);
         }
-        let bytes = if self.scenario.plans(Phase::P2) {
-            self.scenario.needs.finished + self.scenario.needs.c1_output
-        } else {
-            0.0
-        };
         self.enter_place(Place::Moving, 1);
-        match self.scenario.shared.write.filter(|_| bytes > 0.0) {
-            Some(write) => {
-                self.writer_free = self.writer_free.max(self.now).saturating_add(ns(bytes / write));
+        match self.move_s() {
+            Some(seconds) => {
+                self.writer_free = self.writer_free.max(self.now).saturating_add(ns(seconds));
                 self.calendar.enter(self.writer_free, Event::Moved(sector));
             }
             None => self.moved(sector),
@@ -674,18 +688,19 @@ impl<'a> Factory<'a> {
         self.enter_in(seconds, Event::Down(machine));
     }
 
-    /// A machine fails: what it was at is lost, one in reserve takes over what comes.
+    /// A machine fails: what it was at is lost, one in reserve takes over its layout and what comes.
     fn down(&mut self, number: u32) {
         self.machine_failures += 1;
         let machine = &mut self.machines[number as usize];
         machine.is_up = false;
-        let class = machine.class as usize;
+        let (layout, class) = (machine.layout as usize, machine.class as usize);
         let instances: Vec<u32> = machine.lanes.iter().flat_map(|lane| lane.instances.iter().copied()).collect();
         for instance in instances {
             self.instances[instance as usize].job += 1;
         }
-        let accepted = self.machines[number as usize].accepts;
-        if let Some(reserve) = self.reserve[class].pop_if(|_| accepted) {
+        let is_ready = self.classes[class].ready > 0;
+        if let Some(reserve) = self.plants[layout].reserve.pop_if(|_| is_ready) {
+            self.classes[class].ready -= 1;
             self.machines[number as usize].accepts = false;
             self.machines[reserve as usize].accepts = true;
             self.enter_failure(reserve);
@@ -712,7 +727,8 @@ impl<'a> Factory<'a> {
             self.enter_failure(number);
             self.unpark(number);
         } else {
-            self.reserve[machine.class as usize].push(number);
+            self.plants[machine.layout as usize].reserve.push(number);
+            self.classes[machine.class as usize].ready += 1;
         }
     }
 
@@ -757,8 +773,7 @@ impl<'a> Factory<'a> {
         let over = self.end - self.steady;
         let per_day = self.steady_output as f64 / (over as f64 / NS / DAY_S);
         let target = self.scenario.target_per_h * 24.0;
-        let is_long_enough = self.first_sector.is_some_and(|first| first < self.steady);
-        let is_confirmed = is_long_enough.then_some(per_day >= ENOUGH * target);
+        let is_confirmed = self.is_confirmed(target * over as f64 / NS / DAY_S);
         let planned = |place: Place| match place {
             Place::BeforeStart | Place::Moving => true,
             Place::P1 => self.scenario.plans(Phase::P1),
@@ -790,6 +805,16 @@ impl<'a> Factory<'a> {
         }
     }
 
+    /// Whether what came out is what was due; `None` where that cannot be said yet.
+    fn is_confirmed(&self, due: f64) -> Option<bool> {
+        self.first_sector.filter(|first| *first < self.steady)?;
+        let (output, batch) = (self.steady_output as f64, self.most_batch as f64);
+        // Where the time begins and ends between two batches, one that is on time may just be outside of it.
+        let whole = (due / batch).floor().max(1.0) * batch;
+        let is_short = output + batch < ENOUGH * due;
+        (is_short || output >= ENOUGH * whole).then_some(!is_short)
+    }
+
     fn verdict(&self, is_confirmed: Option<bool>, per_day: f64, target: f64) -> String {
         match is_confirmed {
             None => "the time is too short to say whether the plan comes out: simulate more days".to_string(),
@@ -812,7 +837,7 @@ impl<'a> Factory<'a> {
             let machines = machines.count() as f64;
             for (lane, busy) in plant.layout.lanes.iter().zip(&self.busy[index]) {
                 let share = busy.mean(self.end, over) / (machines * f64::from(lane.instances)).max(1.0);
-                let sku = self.classes[plant.class as usize].clone();
+                let sku = self.classes[plant.class as usize].machines.sku.clone();
                 all.push(Utilisation { sku, lane: lane.label(), share });
             }
         }
@@ -822,15 +847,16 @@ impl<'a> Factory<'a> {
     fn scratch_levels(&self, over: u64) -> Vec<Scratch> {
         let bytes = self.scenario.needs.scratch;
         let of = |(class, level): (usize, &Watched)| {
-            let sku = self.classes[class].clone();
-            let volumes = &self.scenario.skus.iter().find(|other| other.name == sku)?.volumes;
+            let Machines { sku, spares, .. } = self.classes[class].machines;
+            let volumes = &self.scenario.skus.iter().find(|other| other.name == *sku)?.volumes;
             let slots: f64 = volumes.iter().map(|volume| f64::from(slots(self.scenario, volume.size))).sum();
             let starts = |machine: &&Machine| {
                 machine.class as usize == class && self.plants[machine.layout as usize].start.is_some()
             };
-            let machines = self.machines.iter().filter(starts).count() as f64;
-            (machines > 0.0).then(|| Scratch {
-                sku,
+            let working = self.machines.iter().filter(|machine| machine.accepts).filter(starts).count();
+            let machines = working as f64 + f64::from(*spares);
+            (working > 0).then(|| Scratch {
+                sku: sku.clone(),
                 mean_bytes: level.mean(self.end, over) * bytes,
                 peak_bytes: level.peak() as f64 * bytes,
                 room_bytes: (!volumes.is_empty()).then_some(slots * bytes * machines),

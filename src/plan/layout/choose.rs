@@ -529,6 +529,25 @@ mod tests {
         assert_eq!(layout.lanes[0].rates[0].instances, 8);
     }
 
+    #[test]
+    fn c1_takes_the_rate_and_the_memory_of_as_many_side_by_side() {
+        let with = |c1: &str| {
+            let text =
+                BOX.replace("phases = ['p1', 'p2']", "phases = ['p2', 'c1']").replace("cores = 32", "cores = 64");
+            let text = text.replace("cores = 8\n        time = '1 h'", "cores = 16\n        time = '40 min'");
+            one(&(text.replace("1 TiB", "512 GiB") + "\n[[rate]]\nphase = 'c1'\ncores = 8\n" + c1))
+        };
+        let crowded =
+            "time = '2 min'\n[[rate]]\nphase = 'c1'\ncores = 8\ntime = '20 min'\ninstances = 4\nconcurrent = true";
+        let layout = with(crowded);
+        assert_eq!((layout.lanes[0].instances, layout.lanes[0].job_s, layout.per_h), (4, 3600.0, vec![4.0]));
+        let layout = with("time = '20 min'\nmemory = '150 GiB'");
+        assert_eq!((layout.label().as_str(), layout.per_h), ("3 x p2+c1 on 16 cores", vec![3.0]));
+        // The faster one takes more memory than four of them have.
+        let two = "time = '2 min'\nmemory = '150 GiB'\n[[rate]]\nphase = 'c1'\ncores = 4\ntime = '5 min'";
+        assert_eq!(with(two).per_h, [240.0 / 45.0]);
+    }
+
     /// A slow volume beside a fast one takes what it can and leaves the rest to the other.
     #[test]
     fn a_slow_volume_does_not_slow_the_others() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::groups::{Group, Room, Spread};
 use super::limits::{busy_s, limit_network, through_room};
-use super::menus::{Kind, Menus, has_memory, most_on};
+use super::menus::{Kind, Menus, has_memory, memory_of, most_on};
 use super::pack::{Block, Grid};
 use super::{Bound, CoreSet, Lane, MachineLayout, Stage};
 use crate::phase::Phase;
@@ -153,22 +153,23 @@ impl<'a> Search<'a> {
     }
 
     fn fits(&self, counts: &[u32]) -> bool {
-        let (mut ordinary, mut huge, mut cores) = (0.0, 0.0, 0);
-        for ((kind, count), most) in self.kinds.iter().zip(counts).zip(&self.most) {
-            if count > most {
-                return false;
-            }
-            let memory = kind.memory(self.scenario);
-            ordinary += f64::from(*count) * memory.0;
-            huge += f64::from(*count) * memory.1;
-            cores += kind.cores() * count;
+        if counts.iter().zip(&self.most).any(|(count, most)| count > most) {
+            return false;
         }
-        cores <= self.sku.cores && has_memory(self.sku, ordinary, huge) && self.place(counts).is_some()
+        let cores: u32 = self.kinds.iter().zip(counts).map(|(kind, count)| kind.cores() * count).sum();
+        let (ordinary, huge) = memory_of(self.scenario, self.sku, &self.kinds, counts);
+        cores <= self.sku.cores
+            && has_memory(self.sku, ordinary, huge)
+            && self.grid().place_anyhow(&self.blocks(counts)).is_some()
     }
 
-    fn place(&self, counts: &[u32]) -> Option<Vec<Vec<u32>>> {
-        let blocks = self.kinds.iter().zip(counts).map(|(kind, count)| Block { cores: kind.cores(), count: *count });
-        Grid::new(self.sku, self.scenario.rules.split_l3).place(&blocks.collect::<Vec<_>>())
+    fn grid(&self) -> Grid {
+        Grid::new(self.sku, self.scenario.rules.split_l3)
+    }
+
+    fn blocks(&self, counts: &[u32]) -> Vec<Block> {
+        let kinds = self.kinds.iter().zip(counts);
+        kinds.map(|(kind, count)| kind.block(*count, self.scenario)).collect()
     }
 
     /// Takes a layout up if no other beats it, without the instances that add nothing.
@@ -282,7 +283,7 @@ impl<'a> Search<'a> {
             cores: lanes.iter().map(|lane| lane.cores * lane.instances).sum(),
             memory: sum(|lane| lane.memory),
             huge_memory: sum(|lane| lane.huge_memory),
-            core_sets: core_sets(&lanes, &self.place(counts)?, &groups),
+            core_sets: core_sets(&lanes, &self.grid().place(&self.blocks(counts))?, &groups),
             lanes,
             groups,
             per_h,

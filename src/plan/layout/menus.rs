@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 
 use super::Lane;
 use super::limits::slots;
+use super::pack::Block;
 use crate::phase::Phase;
 use crate::plan::rates::Rate;
 use crate::plan::scenario::{Needs, Precommit, ProvingPlace, Scenario, Sku, Volume};
+
+/// Least memory of an instance on ordinary pages, bytes: its program and stacks need it even where all else is on huge pages.
+pub const PROGRAM: f64 = (512u64 << 20) as f64;
 
 /// Rates of the same thing on the same cores that were measured with different numbers of instances side by side.
 #[derive(Clone, Debug)]
@@ -131,6 +135,11 @@ impl<'a> Kind<'a> {
         rates.map(|rate| rate.instances.min(most)).chain([most]).filter(|n| *n > 0).collect()
     }
 
+    /// So many instances as they are placed.
+    pub fn block(&self, count: u32, scenario: &Scenario) -> Block {
+        Block { cores: self.cores(), count, huge: self.memory(scenario).1 as u64 }
+    }
+
     /// The lane with so many instances.
     pub fn lane(&self, count: u32, scenario: &Scenario) -> Lane {
         let families = self.families.iter().chain(&self.c1);
@@ -155,6 +164,18 @@ impl<'a> Kind<'a> {
 /// The most instances that work on a volume, each with so many sectors.
 pub(super) fn most_on(scenario: &Scenario, volume: &Volume, batch: u32) -> u32 {
     volume.instances.unwrap_or(u32::MAX).min(slots(scenario, volume.size) / batch)
+}
+
+/// Memory of so many instances on ordinary and on huge pages. Programs may take what sealing leaves free otherwise.
+pub(super) fn memory_of(scenario: &Scenario, sku: &Sku, kinds: &[Kind], counts: &[u32]) -> (f64, f64) {
+    let (mut ordinary, mut huge, mut programs) = (0.0, 0.0, 0.0);
+    for (kind, count) in kinds.iter().zip(counts) {
+        let (count, memory) = (f64::from(*count), kind.memory(scenario));
+        ordinary += count * memory.0;
+        huge += count * memory.1;
+        programs += count * (PROGRAM - memory.0).max(0.0);
+    }
+    (ordinary + (programs - sku.reserved_memory).max(0.0), huge)
 }
 
 /// Memory for ordinary and huge pages that a model has for sealing; without a huge-page reserve the two share what there is.

@@ -72,6 +72,55 @@ fn sh(script: &Path, words: &[&str]) -> Output {
     Command::new("sh").arg(script).args(words).current_dir(script.parent().unwrap()).output().unwrap()
 }
 
+/// A machine whose memory three p1 and a p2 use up, but for their programs.
+const FULL: &str = "
+    target = '1 sectors/h'
+    minimise = 'machines'
+    phases = ['p1', 'p2']
+    [[sku]]
+    name = 'full'
+    cores = 32
+    memory = '258 GiB'
+    reserved_memory = '0 B'
+    [[rate]]
+    phase = 'p1'
+    cores = 1
+    time = '3 h'
+    [[rate]]
+    phase = 'p2'
+    cores = 8
+    time = '30 min'
+";
+
+#[test]
+fn a_container_has_memory_for_its_program_where_the_machine_has_no_more() {
+    let limits = |text: &str| {
+        let (_home, dir) = written(&planned(text));
+        let inside = names(&dir).into_iter().find(|name| name.starts_with("1-")).unwrap();
+        let compose = compose(&dir.join(inside));
+        let services = compose["services"].as_object().unwrap();
+        services.values().map(|service| service["mem_limit"].as_u64().unwrap() >> 20).collect::<Vec<u64>>()
+    };
+    assert_eq!(limits(FULL), [512, 512, 512, (64 << 10) + 409]);
+    // Without room for the programs there is an instance less.
+    assert_eq!(limits(&FULL.replace("258 GiB", "257 GiB")).len(), 3);
+}
+
+#[test]
+fn no_numa_node_reserves_more_huge_pages_than_it_has_memory() {
+    let pages = |cores: u32, memory: &str| {
+        let text = FULL.replace("cores = 32", &format!("cores = {cores}\nnuma_nodes = 2")).replace("258 GiB", memory);
+        let text = text.replace("'0 B'", "'8 GiB'").replace("cores = 1\n", "cores = 4\n");
+        let (_home, dir) = written(&planned(&text.replace("cores = 8", "cores = 16").replace("30 min", "40 min")));
+        fs::read_to_string(dir.join("1-full/README.md")).unwrap()
+    };
+    let sheet = pages(64, "768 GiB");
+    assert!(sheet.contains("256 on node 0, 256 on node 1"), "{sheet}");
+    // The node beside that of p2 has the cores of three p1 and the memory of two.
+    let sheet = pages(32, "300 GiB");
+    assert!(sheet.contains("46 on node 0, 146 on node 1"), "{sheet}");
+}
+
 #[test]
 fn the_notes_machines_have_four_groups_and_three_provers() {
     let (_home, dir) = written(&planned(NOTES));

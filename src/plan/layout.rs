@@ -11,6 +11,7 @@ pub use choose::{Cut, cut};
 pub use groups::Group;
 pub use impossible::why_not;
 pub use limits::{busy_s, network_bytes, parameter_bytes, slots};
+pub use menus::PROGRAM;
 
 use serde::Serialize;
 

@@ -110,7 +110,8 @@ impl<'a> Machine<'a> {
         self.pages_by_node().into_iter().map(whole).sum()
     }
 
-    /// Huge pages to reserve on each NUMA node: what the instances that begin there need.
+    /// Huge pages to reserve on each NUMA node: what the instances there need. What is more than its share of the memory is taken from the other
+    /// nodes.
     fn pages_by_node(&self) -> Vec<u64> {
         let cores = (self.sku.cores / self.sku.numa_nodes).max(1);
         let mut pages = vec![0; self.sku.numa_nodes as usize];
@@ -125,6 +126,7 @@ impl<'a> Machine<'a> {
                 }
             }
         }
+        level(&mut pages, (self.sku.node_memory() / (self.pages.kib * 1024) as f64) as u64);
         pages
     }
 
@@ -141,6 +143,24 @@ impl<'a> Machine<'a> {
             files.push(("huge-pages.sh", scripts::huge_pages(self), true));
         }
         files
+    }
+}
+
+/// Moves what is above a limit to nodes that are below it.
+fn level(pages: &mut [u64], limit: u64) {
+    let mut over = 0;
+    for pages in pages.iter_mut() {
+        over += pages.saturating_sub(limit);
+        *pages = (*pages).min(limit);
+    }
+    for pages in pages.iter_mut() {
+        let more = over.min(limit - *pages);
+        *pages += more;
+        over -= more;
+    }
+    // Pages are whole, so a few may be left where the nodes' shares are not.
+    if let Some(first) = pages.first_mut() {
+        *first += over;
     }
 }
 

@@ -205,6 +205,13 @@ pub struct Sku {
     pub available: Option<u32>,
 }
 
+impl Sku {
+    /// A NUMA node's share of the memory for sealing.
+    pub fn node_memory(&self) -> f64 {
+        (self.memory - self.reserved_memory).max(0.0) / f64::from(self.numa_nodes)
+    }
+}
+
 /// A volume of a machine on which sectors are sealed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Volume {

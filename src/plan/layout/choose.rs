@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::groups::{Group, Room, Spread};
 use super::limits::{busy_s, limit_network, through_room};
-use super::menus::{Kind, Menus, has_memory, most_on};
+use super::menus::{Kind, Menus, has_memory, memory_of, most_on};
 use super::pack::{Block, Grid};
 use super::{Bound, CoreSet, Lane, MachineLayout, Stage};
 use crate::phase::Phase;
@@ -153,22 +153,23 @@ impl<'a> Search<'a> {
     }
 
     fn fits(&self, counts: &[u32]) -> bool {
-        let (mut ordinary, mut huge, mut cores) = (0.0, 0.0, 0);
-        for ((kind, count), most) in self.kinds.iter().zip(counts).zip(&self.most) {
-            if count > most {
-                return false;
-            }
-            let memory = kind.memory(self.scenario);
-            ordinary += f64::from(*count) * memory.0;
-            huge += f64::from(*count) * memory.1;
-            cores += kind.cores() * count;
+        if counts.iter().zip(&self.most).any(|(count, most)| count > most) {
+            return false;
         }
-        cores <= self.sku.cores && has_memory(self.sku, ordinary, huge) && self.place(counts).is_some()
+        let cores: u32 = self.kinds.iter().zip(counts).map(|(kind, count)| kind.cores() * count).sum();
+        let (ordinary, huge) = memory_of(self.scenario, self.sku, &self.kinds, counts);
+        cores <= self.sku.cores
+            && has_memory(self.sku, ordinary, huge)
+            && self.grid().place_anyhow(&self.blocks(counts)).is_some()
     }
 
-    fn place(&self, counts: &[u32]) -> Option<Vec<Vec<u32>>> {
-        let blocks = self.kinds.iter().zip(counts).map(|(kind, count)| Block { cores: kind.cores(), count: *count });
-        Grid::new(self.sku, self.scenario.rules.split_l3).place(&blocks.collect::<Vec<_>>())
+    fn grid(&self) -> Grid {
+        Grid::new(self.sku, self.scenario.rules.split_l3)
+    }
+
+    fn blocks(&self, counts: &[u32]) -> Vec<Block> {
+        let kinds = self.kinds.iter().zip(counts);
+        kinds.map(|(kind, count)| kind.block(*count, self.scenario)).collect()
     }
 
     /// Takes a layout up if no other beats it, without the instances that add nothing.
@@ -282,7 +283,7 @@ impl<'a> Search<'a> {
             cores: lanes.iter().map(|lane| lane.cores * lane.instances).sum(),
             memory: sum(|lane| lane.memory),
             huge_memory: sum(|lane| lane.huge_memory),
-            core_sets: core_sets(&lanes, &self.place(counts)?, &groups),
+            core_sets: core_sets(&lanes, &self.grid().place(&self.blocks(counts))?, &groups),
             lanes,
             groups,
             per_h,
@@ -527,6 +528,25 @@ mod tests {
             ("8 x p1 on 2 cores, 2 x p2 on 8 cores", vec![2.0])
         );
         assert_eq!(layout.lanes[0].rates[0].instances, 8);
+    }
+
+    #[test]
+    fn c1_takes_the_rate_and_the_memory_of_as_many_side_by_side() {
+        let with = |c1: &str| {
+            let text =
+                BOX.replace("phases = ['p1', 'p2']", "phases = ['p2', 'c1']").replace("cores = 32", "cores = 64");
+            let text = text.replace("cores = 8\n        time = '1 h'", "cores = 16\n        time = '40 min'");
+            one(&(text.replace("1 TiB", "512 GiB") + "\n[[rate]]\nphase = 'c1'\ncores = 8\n" + c1))
+        };
+        let crowded =
+            "time = '2 min'\n[[rate]]\nphase = 'c1'\ncores = 8\ntime = '20 min'\ninstances = 4\nconcurrent = true";
+        let layout = with(crowded);
+        assert_eq!((layout.lanes[0].instances, layout.lanes[0].job_s, layout.per_h), (4, 3600.0, vec![4.0]));
+        let layout = with("time = '20 min'\nmemory = '150 GiB'");
+        assert_eq!((layout.label().as_str(), layout.per_h), ("3 x p2+c1 on 16 cores", vec![3.0]));
+        // The faster one takes more memory than four of them have.
+        let two = "time = '2 min'\nmemory = '150 GiB'\n[[rate]]\nphase = 'c1'\ncores = 4\ntime = '5 min'";
+        assert_eq!(with(two).per_h, [240.0 / 45.0]);
     }
 
     /// A slow volume beside a fast one takes what it can and leaves the rest to the other.

@@ -1,7 +1,7 @@
 //! Why a model cannot do a part of a sector's way, and the smallest change with which it could.
 
 use super::limits::slots;
-use super::menus::{Kind, Menus, has_memory};
+use super::menus::{Kind, Menus, has_memory, memory_of};
 use super::pack::{Block, Grid};
 use crate::phase::Phase;
 use crate::plan::quantity::{self, Units};
@@ -20,7 +20,7 @@ struct Lack {
 impl Lack {
     fn of(scenario: &Scenario, sku: &Sku, kinds: &[Kind]) -> Lack {
         let cores: u32 = kinds.iter().map(Kind::cores).sum();
-        let (ordinary, huge) = memory_of(scenario, kinds);
+        let (ordinary, huge) = memory_of_each(scenario, sku, kinds);
         let short = |is_there: bool, ratio: f64| (!is_there).then_some(ratio.max(1.0));
         Lack {
             cores: short(are_placed(scenario, sku, kinds), f64::from(cores) / f64::from(sku.cores)),
@@ -73,19 +73,19 @@ pub fn why_not(scenario: &Scenario, sku: &Sku, rates: &[Rate], phases: &[Phase])
 }
 
 /// An instance of each kind.
-fn blocks(kinds: &[Kind]) -> Vec<Block> {
-    kinds.iter().map(|kind| Block { cores: kind.cores(), count: 1 }).collect()
+fn blocks(scenario: &Scenario, kinds: &[Kind]) -> Vec<Block> {
+    kinds.iter().map(|kind| kind.block(1, scenario)).collect()
 }
 
 fn are_placed(scenario: &Scenario, sku: &Sku, kinds: &[Kind]) -> bool {
-    Grid::new(sku, scenario.rules.split_l3).place(&blocks(kinds)).is_some()
+    Grid::new(sku, scenario.rules.split_l3).place_anyhow(&blocks(scenario, kinds)).is_some()
 }
 
 /// What is short of cores, and what would help.
 fn cores(scenario: &Scenario, sku: &Sku, kinds: &[Kind]) -> String {
     let need: u32 = kinds.iter().map(Kind::cores).sum();
     let has = sku.cores;
-    if need <= has && Grid::new(sku, true).place(&blocks(kinds)).is_some() {
+    if need <= has && Grid::new(sku, true).place_anyhow(&blocks(scenario, kinds)).is_some() {
         return "whole L3 groups for each are more than it has: split_l3 = true in [rules] would do".to_string();
     }
     let why = match need <= has {
@@ -109,8 +109,8 @@ fn more_cores(scenario: &Scenario, sku: &Sku, kinds: &[Kind]) -> u32 {
 }
 
 /// Memory of one of each kind on ordinary and on huge pages.
-fn memory_of(scenario: &Scenario, kinds: &[Kind]) -> (f64, f64) {
-    kinds.iter().map(|kind| kind.memory(scenario)).fold((0.0, 0.0), |a, b| (a.0 + b.0, a.1 + b.1))
+fn memory_of_each(scenario: &Scenario, sku: &Sku, kinds: &[Kind]) -> (f64, f64) {
+    memory_of(scenario, sku, kinds, &vec![1; kinds.len()])
 }
 
 /// Memory that a model has for sealing.
@@ -120,7 +120,7 @@ fn free_memory(sku: &Sku) -> f64 {
 
 /// What is short of memory, and what would help.
 fn memory(scenario: &Scenario, sku: &Sku, kinds: &[Kind]) -> String {
-    let (ordinary, huge) = memory_of(scenario, kinds);
+    let (ordinary, huge) = memory_of_each(scenario, sku, kinds);
     let show = |bytes: f64| units::bytes(bytes.max(0.0) as u64);
     let (need, has) = (ordinary + huge, free_memory(sku));
     let reserve = sku.huge_pages.map(|reserve| {

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 
 use super::Lane;
 use super::limits::slots;
+use super::pack::Block;
 use crate::phase::Phase;
 use crate::plan::rates::Rate;
-use crate::plan::scenario::{Precommit, ProvingPlace, Scenario, Sku, Volume};
+use crate::plan::scenario::{Needs, Precommit, ProvingPlace, Scenario, Sku, Volume};
+
+/// Least memory of an instance on ordinary pages, bytes: its program and stacks need it even where all else is on huge pages.
+pub const PROGRAM: f64 = (512u64 << 20) as f64;
 
 /// Rates of the same thing on the same cores that were measured with different numbers of instances side by side.
 #[derive(Clone, Debug)]
@@ -43,6 +47,23 @@ impl<'a> Family<'a> {
     fn any(&self) -> &'a Rate {
         self.rates[0]
     }
+
+    /// Memory of an instance: that of p1 is on huge pages.
+    fn memory(&self, needs: &Needs) -> f64 {
+        let rate = self.any();
+        rate.memory.unwrap_or_else(|| match rate.phase {
+            Phase::P1 => needs.p1_memory * f64::from(rate.batch),
+            Phase::P2 | Phase::C1 => needs.p2_memory,
+            Phase::P4 => needs.p4_parameters + f64::from(rate.partitions_at_once.unwrap_or(10)) * needs.p4_partition,
+        })
+    }
+
+    /// Whether it is faster than another of the same phase, however many are side by side, and takes no more memory.
+    fn beats(&self, other: &Family, needs: &Needs) -> bool {
+        let mut counts = self.rates.iter().chain(&other.rates).map(|rate| rate.instances);
+        let is_faster = |count| self.rate(count).sectors_per_h > other.rate(count).sectors_per_h;
+        self.memory(needs) <= other.memory(needs) && counts.all(is_faster)
+    }
 }
 
 /// A kind of instances before it is known how many: the families of its phases.
@@ -51,7 +72,7 @@ pub(super) struct Kind<'a> {
     phases: Vec<Phase>,
     /// The first is that of the phase that counts for the cores; c1 is taken as it fits.
     families: Vec<Family<'a>>,
-    c1: Option<&'a Rate>,
+    c1: Option<Family<'a>>,
 }
 
 impl<'a> Kind<'a> {
@@ -80,16 +101,11 @@ impl<'a> Kind<'a> {
     /// Memory of an instance on ordinary and on huge pages.
     pub fn memory(&self, scenario: &Scenario) -> (f64, f64) {
         let (mut ordinary, mut huge): (f64, f64) = (0.0, 0.0);
-        for family in &self.families {
-            let rate = family.any();
-            let needs = &scenario.needs;
-            match rate.phase {
-                Phase::P1 => huge = rate.memory.unwrap_or(needs.p1_memory * f64::from(rate.batch)),
-                Phase::P2 | Phase::C1 => ordinary = ordinary.max(rate.memory.unwrap_or(needs.p2_memory)),
-                Phase::P4 => {
-                    let at_once = f64::from(rate.partitions_at_once.unwrap_or(10));
-                    ordinary = ordinary.max(rate.memory.unwrap_or(needs.p4_parameters + at_once * needs.p4_partition));
-                }
+        for family in self.families.iter().chain(&self.c1) {
+            let memory = family.memory(&scenario.needs);
+            match family.any().phase {
+                Phase::P1 => huge = memory,
+                Phase::P2 | Phase::C1 | Phase::P4 => ordinary = ordinary.max(memory),
             }
         }
         (ordinary, huge)
@@ -115,19 +131,21 @@ impl<'a> Kind<'a> {
 
     /// Numbers of instances up to `most` above which another rate of one of its phases holds, and `most`.
     pub fn steps(&self, most: u32) -> BTreeSet<u32> {
-        let rates = self.families.iter().flat_map(|family| &family.rates);
+        let rates = self.families.iter().chain(&self.c1).flat_map(|family| &family.rates);
         rates.map(|rate| rate.instances.min(most)).chain([most]).filter(|n| *n > 0).collect()
+    }
+
+    /// So many instances as they are placed.
+    pub fn block(&self, count: u32, scenario: &Scenario) -> Block {
+        Block { cores: self.cores(), count, huge: self.memory(scenario).1 as u64 }
     }
 
     /// The lane with so many instances.
     pub fn lane(&self, count: u32, scenario: &Scenario) -> Lane {
-        let mut rates: Vec<Rate> = self.families.iter().map(|family| family.rate(count).clone()).collect();
+        let families = self.families.iter().chain(&self.c1);
+        let rates: Vec<Rate> = families.map(|family| family.rate(count).clone()).collect();
         let batch = f64::from(self.batch());
-        let mut job_s: f64 = rates.iter().map(|rate| rate.sector_s() * batch).sum();
-        if let Some(c1) = self.c1 {
-            job_s += c1.sector_s() * batch;
-            rates.push(c1.clone());
-        }
+        let job_s: f64 = rates.iter().map(|rate| rate.sector_s() * batch).sum();
         let (memory, huge_memory) = self.memory(scenario);
         Lane {
             phases: self.phases.clone(),
@@ -148,6 +166,18 @@ pub(super) fn most_on(scenario: &Scenario, volume: &Volume, batch: u32) -> u32 {
     volume.instances.unwrap_or(u32::MAX).min(slots(scenario, volume.size) / batch)
 }
 
+/// Memory of so many instances on ordinary and on huge pages. Programs may take what sealing leaves free otherwise.
+pub(super) fn memory_of(scenario: &Scenario, sku: &Sku, kinds: &[Kind], counts: &[u32]) -> (f64, f64) {
+    let (mut ordinary, mut huge, mut programs) = (0.0, 0.0, 0.0);
+    for (kind, count) in kinds.iter().zip(counts) {
+        let (count, memory) = (f64::from(*count), kind.memory(scenario));
+        ordinary += count * memory.0;
+        huge += count * memory.1;
+        programs += count * (PROGRAM - memory.0).max(0.0);
+    }
+    (ordinary + (programs - sku.reserved_memory).max(0.0), huge)
+}
+
 /// Memory for ordinary and huge pages that a model has for sealing; without a huge-page reserve the two share what there is.
 pub(super) fn has_memory(sku: &Sku, ordinary: f64, huge: f64) -> bool {
     match sku.huge_pages {
@@ -161,8 +191,7 @@ pub(super) struct Menus<'a> {
     scenario: &'a Scenario,
     p1: Vec<Family<'a>>,
     p2: Vec<Family<'a>>,
-    /// The rates of c1 that hold for the model.
-    c1: Vec<&'a Rate>,
+    c1: Vec<Family<'a>>,
     p4: Vec<Family<'a>>,
 }
 
@@ -173,8 +202,7 @@ impl<'a> Menus<'a> {
     /// From the rates that hold for the model.
     pub fn new(scenario: &'a Scenario, sku: &Sku, rates: &'a [Rate]) -> Menus<'a> {
         let of = |phase| Family::of(phase, sku, rates);
-        let c1 = rates.iter().filter(|rate| rate.phase == Phase::C1 && rate.holds_for(&sku.name)).collect();
-        Menus { scenario, p1: of(Phase::P1), p2: of(Phase::P2), c1, p4: of(Phase::P4) }
+        Menus { scenario, p1: of(Phase::P1), p2: of(Phase::P2), c1: of(Phase::C1), p4: of(Phase::P4) }
     }
 
     /// The menus; the kinds of each are in the order of the sector's way.
@@ -200,12 +228,13 @@ impl<'a> Menus<'a> {
                 Precommit::Either => Box::new(self.side_by_side().chain(self.in_turn())),
             },
             (true, false) => Box::new(self.p1.iter().map(|p1| vec![one(p1)])),
-            (false, _) => Box::new(self.p2.iter().filter_map(|p2| Some(vec![self.with_c1(one(p2))?]))),
+            (false, _) => Box::new(self.p2.iter().flat_map(|p2| self.with_c1(one(p2))).map(|p2| vec![p2])),
         }
     }
 
     fn side_by_side(&self) -> Iter<'_, 'a> {
-        let with = move |p1| self.p2.iter().filter_map(move |p2| Some(vec![one(p1), self.with_c1(one(p2))?]));
+        let second = || self.p2.iter().flat_map(|p2| self.with_c1(one(p2)));
+        let with = move |p1| second().map(move |p2| vec![one(p1), p2]);
         Box::new(self.p1.iter().flat_map(with))
     }
 
@@ -215,18 +244,20 @@ impl<'a> Menus<'a> {
             families: vec![p1.clone(), p2.clone()],
             c1: None,
         };
-        let with = move |p1| self.p2.iter().filter_map(move |p2| Some(vec![self.with_c1(kind(p1, p2))?]));
+        let with = move |p1| self.p2.iter().flat_map(move |p2| self.with_c1(kind(p1, p2))).map(|kind| vec![kind]);
         Box::new(self.p1.iter().flat_map(with))
     }
 
-    /// A kind that does c1 too, by its best rate on that many cores, if c1 is planned; `None` if there is no such rate.
-    fn with_c1(&self, mut kind: Kind<'a>) -> Option<Kind<'a>> {
-        if self.scenario.plans(Phase::C1) {
-            let fits = self.c1.iter().copied().filter(|rate| rate.cores <= kind.cores());
-            kind.c1 = Some(fits.max_by(|a, b| a.sectors_per_h.total_cmp(&b.sectors_per_h))?);
-            kind.phases.push(Phase::C1);
+    /// A kind that does c1 too if it is planned, once with each rate on no more cores that no other beats.
+    fn with_c1(&self, kind: Kind<'a>) -> Vec<Kind<'a>> {
+        if !self.scenario.plans(Phase::C1) {
+            return vec![kind];
         }
-        Some(kind)
+        let fits = || self.c1.iter().filter(|c1| c1.any().cores <= kind.cores());
+        let is_best = |c1: &&Family| !fits().any(|other| other.beats(c1, &self.scenario.needs));
+        let phases = [&kind.phases[..], &[Phase::C1]].concat();
+        let with = |c1: &Family<'a>| Kind { phases: phases.clone(), c1: Some(c1.clone()), ..kind.clone() };
+        fits().filter(is_best).map(with).collect()
     }
 }
 

@@ -11,6 +11,8 @@ pub struct Block {
     pub cores: u32,
     /// How many.
     pub count: u32,
+    /// Huge pages of each, bytes.
+    pub huge: u64,
 }
 
 /// The machine's cores as cells that are given away whole.
@@ -22,17 +24,29 @@ pub struct Grid {
     cells: u32,
     /// NUMA nodes.
     nodes: u32,
+    /// Memory of a node for huge pages, bytes.
+    huge: u64,
 }
 
 impl Grid {
     /// The cells of a model.
     pub fn new(sku: &Sku, split_l3: bool) -> Grid {
         let cell = sku.l3_groups.filter(|_| !split_l3).map_or(1, |groups| sku.cores / groups);
-        Grid { cell, cells: sku.cores / sku.numa_nodes / cell, nodes: sku.numa_nodes }
+        let cells = sku.cores / sku.numa_nodes / cell;
+        Grid { cell, cells, nodes: sku.numa_nodes, huge: sku.node_memory() as u64 }
     }
 
-    /// First cores of the instances of each block, if there is room.
+    /// First cores of the instances of each block, if there is room. Huge pages are on the nodes of their instances if there is a way.
     pub fn place(self, blocks: &[Block]) -> Option<Vec<Vec<u32>>> {
+        self.place_near(blocks).or_else(|| self.place_anyhow(blocks))
+    }
+
+    /// First cores of the instances of each block, if there is room, wherever their huge pages are.
+    pub fn place_anyhow(self, blocks: &[Block]) -> Option<Vec<Vec<u32>>> {
+        Grid { huge: u64::MAX, ..self }.place_near(blocks)
+    }
+
+    fn place_near(self, blocks: &[Block]) -> Option<Vec<Vec<u32>>> {
         let room = self.cells * self.cell;
         let mut first = vec![Vec::new(); blocks.len()];
         // Instances larger than a node take whole nodes, the first ones.
@@ -48,7 +62,8 @@ impl Grid {
         inside.sort_by_key(|index| std::cmp::Reverse(blocks[*index].cores));
         let parts: Vec<Part> = inside.iter().map(|index| Part::new(blocks[*index], self.cell)).collect();
         let left = inside.iter().zip(&parts).map(|(index, part)| blocks[*index].count.div_ceil(part.instances));
-        let mut packing = Packing { cells: self.cells, parts: &parts, hopeless: HashSet::new(), steps: STEPS };
+        let node_room = Room { cells: self.cells, huge: self.huge };
+        let mut packing = Packing { room: node_room, parts: &parts, hopeless: HashSet::new(), steps: STEPS };
         for counts in packing.nodes(self.nodes - node, left.collect())? {
             let mut cell = node * self.cells;
             for ((index, part), count) in inside.iter().zip(&parts).zip(counts) {
@@ -70,11 +85,32 @@ impl Grid {
 struct Part {
     cells: u32,
     instances: u32,
+    /// Huge pages of them all, bytes.
+    huge: u64,
 }
 
 impl Part {
     fn new(block: Block, cell: u32) -> Part {
-        Part { cells: block.cores.div_ceil(cell), instances: (cell / block.cores).max(1) }
+        let instances = (cell / block.cores).max(1);
+        Part { cells: block.cores.div_ceil(cell), instances, huge: block.huge * u64::from(instances.min(block.count)) }
+    }
+}
+
+/// What is left of a node.
+#[derive(Clone, Copy, Debug)]
+struct Room {
+    cells: u32,
+    huge: u64,
+}
+
+impl Room {
+    /// Takes as many of a part as fit, no more than `most`.
+    fn take(&mut self, part: &Part, most: u32) -> u32 {
+        let in_memory = self.huge.checked_div(part.huge).map_or(most, |count| count.min(u64::from(most)) as u32);
+        let count = in_memory.min(self.cells / part.cells);
+        self.cells -= count * part.cells;
+        self.huge -= u64::from(count) * part.huge;
+        count
     }
 }
 
@@ -83,8 +119,8 @@ const STEPS: u32 = 20_000;
 
 /// The search for nodes that hold all parts.
 struct Packing<'a> {
-    /// Cells of a node.
-    cells: u32,
+    /// That of an empty node.
+    room: Room,
     parts: &'a [Part],
     /// What nodes so many were found not to hold.
     hopeless: HashSet<(u32, Vec<u32>)>,
@@ -96,17 +132,17 @@ impl Packing<'_> {
     fn nodes(&mut self, nodes: u32, left: Vec<u32>) -> Option<Vec<Vec<u32>>> {
         let need: u64 =
             left.iter().zip(self.parts).map(|(count, part)| u64::from(*count) * u64::from(part.cells)).sum();
-        if need > u64::from(nodes) * u64::from(self.cells) {
+        if need > u64::from(nodes) * u64::from(self.room.cells) {
             return None;
         }
         if nodes <= 1 {
-            return Some(vec![left; nodes as usize]);
+            return (self.fill(Vec::new(), &left) == left).then(|| vec![left; nodes as usize]);
         }
         let state = (nodes, left);
         if self.hopeless.contains(&state) {
             return None;
         }
-        let mut node = self.fill(0, self.cells, &state.1);
+        let mut node = self.fill(Vec::new(), &state.1);
         loop {
             self.steps = self.steps.checked_sub(1)?;
             let rest = state.1.iter().zip(&node).map(|(left, here)| left - here).collect();
@@ -121,21 +157,16 @@ impl Packing<'_> {
                 return None;
             };
             node[kind] -= 1;
-            let used: u32 = node[..=kind].iter().zip(self.parts).map(|(count, part)| count * part.cells).sum();
-            let after = self.fill(kind + 1, self.cells - used, &state.1);
             node.truncate(kind + 1);
-            node.extend(after);
+            node = self.fill(node, &state.1);
         }
     }
 
-    /// As many as fit of this kind, and of those after it.
-    fn fill(&self, kind: usize, mut room: u32, left: &[u32]) -> Vec<u32> {
-        let take = |(part, left): (&Part, &u32)| {
-            let count = (room / part.cells).min(*left);
-            room -= count * part.cells;
-            count
-        };
-        self.parts[kind..].iter().zip(&left[kind..]).map(take).collect()
+    /// A node with so many of the first kinds, and as many as fit of those after them.
+    fn fill(&self, first: Vec<u32>, left: &[u32]) -> Vec<u32> {
+        let mut room = self.room;
+        let most = first.iter().chain(&left[first.len()..]);
+        self.parts.iter().zip(most).map(|(part, most)| room.take(part, *most)).collect()
     }
 }
 
@@ -145,11 +176,21 @@ mod tests {
     use proptest::prelude::*;
 
     fn grid(cores: u32, cell: u32, nodes: u32) -> Grid {
-        Grid { cell, cells: cores / nodes / cell, nodes }
+        Grid { cell, cells: cores / nodes / cell, nodes, huge: 380 }
     }
 
     fn block(cores: u32, count: u32) -> Block {
-        Block { cores, count }
+        Block { cores, count, huge: 0 }
+    }
+
+    #[test]
+    fn huge_pages_are_cut_evenly_where_a_node_has_too_few() {
+        let sets = |huge| grid(64, 1, 2).place(&[Block { huge, ..block(4, 8) }, block(16, 2)]).unwrap();
+        assert_eq!(sets(0)[1], [0, 16]);
+        assert_eq!(sets(64), [vec![16, 20, 24, 28, 48, 52, 56, 60], vec![0, 32]]);
+        // No cut helps where a node holds none.
+        assert_eq!(sets(400), sets(0));
+        assert!(grid(64, 1, 2).place(&[Block { huge: 400, ..block(33, 1) }]).is_some());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use super::Machine;
 use super::instance::Instance;
 use crate::phase::Phase;
+use crate::plan::layout::PROGRAM;
 use crate::yaml::{list, literal, scalar};
 
 /// Where a container finds its things.
@@ -232,10 +233,10 @@ fn binds(machine: &Machine, instance: &Instance) -> Vec<Bind> {
     binds
 }
 
-/// What its phases hold, and a share of what the machine has left.
+/// What its phases hold, and a share of what the machine has left; never less than its program needs.
 fn memory_limit(machine: &Machine, instance: &Instance) -> u64 {
     let sku = machine.sku;
     let left = sku.memory - sku.reserved_memory - machine.huge_bytes() - machine.layout.memory;
     let share = (left / (machine.instances.len() as f64 + 1.0)).clamp(0.0, BUFFERS);
-    (instance.lane.memory + share) as u64
+    (instance.lane.memory + share).max(PROGRAM) as u64
 }

@@ -16,7 +16,7 @@ const TOLERANCE: f64 = 0.035;
 const ROUNDING: f64 = 1e-9;
 
 /// Partitions that p4 proves at once unless a rate says otherwise.
-pub const PARTITIONS_AT_ONCE: u32 = 10;
+const PARTITIONS_AT_ONCE: u32 = 10;
 
 /// What was typed disagrees with what was measured if it differs by more than this from the mean.
 const SLIP: f64 = 0.02;
@@ -164,8 +164,12 @@ impl Rate {
 
     /// What it is a rate of, whatever ran beside it.
     fn thing(&self) -> (Phase, u32, u32, Option<u32>) {
-        let at_once = self.partitions_at_once.unwrap_or(PARTITIONS_AT_ONCE);
-        (self.phase, self.cores, self.batch, (self.phase == Phase::P4).then_some(at_once))
+        (self.phase, self.cores, self.batch, (self.phase == Phase::P4).then(|| self.at_once()))
+    }
+
+    /// Partitions that p4 proves at once.
+    pub fn at_once(&self) -> u32 {
+        self.partitions_at_once.unwrap_or(PARTITIONS_AT_ONCE)
     }
 
     /// Whether both, two typed figures or two from samples, are about the same thing.

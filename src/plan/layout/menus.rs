@@ -25,7 +25,7 @@ impl<'a> Family<'a> {
         let mut families: Vec<Family> = Vec::new();
         for rate in rates.iter().filter(|rate| rate.phase == phase && rate.holds_for(&sku.name)) {
             let key = |rate: &Rate| {
-                (rate.cores, rate.batch, rate.variant.clone(), rate.partitions_at_once, rate.memory.map(f64::to_bits))
+                (rate.cores, rate.batch, rate.variant.clone(), rate.at_once(), rate.memory.map(f64::to_bits))
             };
             match families.iter_mut().find(|family| key(family.rates[0]) == key(rate)) {
                 Some(family) => family.rates.push(rate),
@@ -54,7 +54,7 @@ impl<'a> Family<'a> {
         rate.memory.unwrap_or_else(|| match rate.phase {
             Phase::P1 => needs.p1_memory * f64::from(rate.batch),
             Phase::P2 | Phase::C1 => needs.p2_memory,
-            Phase::P4 => needs.p4_parameters + f64::from(rate.partitions_at_once.unwrap_or(10)) * needs.p4_partition,
+            Phase::P4 => needs.p4_parameters + f64::from(rate.at_once()) * needs.p4_partition,
         })
     }
 

@@ -355,7 +355,7 @@ fn a_cluster_that_refuses_or_does_not_answer_is_a_sentence() {
     more.fails(3, &["array 0 was not submitted", "no node has as many cores and as much memory"]);
     let mut without = home.command(&strs(&submission(&home, "--into c")));
     let ended = common::Ended::from(without.env("PATH", home.path("")).output().unwrap());
-    ended.fails(3, &["sbatch is not on this machine", "--emit"]);
+    ended.fails(3, &["squeue is not on this machine", "--emit"]);
     let elsewhere = Home::with("SLURM_CONF", &home.path("sweep.toml"));
     mock(&elsewhere, 1, 0.0);
     elsewhere.run(&strs(&submission(&elsewhere, "--into d"))).fails(3, &["knows no cluster"]);

@@ -535,17 +535,22 @@ fn a_signal_between_two_arrays_cancels_what_was_submitted() {
 #[test]
 fn interrupting_cancels_every_array_though_one_cannot_be() {
     let home = submitting("case $* in *-1) exit 1;; esac");
-    let at = home.path("queue").display().to_string();
+    let at = home.path("queue");
+    let answer = |jobs: &[Value]| {
+        fs::write(home.path("queue.new"), json!({"jobs": jobs}).to_string()).unwrap();
+        fs::rename(home.path("queue.new"), &at).unwrap();
+    };
+    answer(&[]);
+    stand_in(&home, "squeue", &format!("cat '{}'", at.display()));
     let running = spawn(&home, with_stand_ins(&home, &format!("{SUBMIT} --poll 0.1")));
-    stand_in(&home, "squeue", &format!("cat '{at}'"));
     wait_for("the submission", || home.path("shared/submission.json").exists());
     let id = read_json(&home.path("shared/submission.json"))["id"].as_str().unwrap().to_string();
     let job = json!({"name": format!("sealbench-{id}-1"), "job_id": 7, "array_task_id": 0, "job_state": "RUNNING"});
-    fs::write(&at, json!({"jobs": [job]}).to_string()).unwrap();
+    answer(&[job]);
     wait_for("progress", || said(&home, "stderr").contains("1 running"));
     signal(running.id(), 2);
     wait_for("the arrays", || said(&home, "cancelled").lines().count() >= 4);
-    fs::write(&at, "{\"jobs\": []}").unwrap();
+    answer(&[]);
     assert_eq!(running.wait_with_output().unwrap().status.code(), Some(130), "{}", said(&home, "stderr"));
     let cancelled = said(&home, "cancelled");
     let first: Vec<&str> = cancelled.lines().take(4).filter_map(|line| line.rsplit('-').next()).collect();
